@@ -1,0 +1,1 @@
+"""The system behind the Juniper Health Order Fulfillment API."""
