@@ -1,0 +1,1 @@
+"""Facts without I/O that every room shares: errors, ids, money, callers, pages."""
