@@ -1,0 +1,1 @@
+"""I/O that knows no domain: settings, database, HTTP, secrets, logs, metrics."""
