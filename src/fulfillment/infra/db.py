@@ -106,12 +106,8 @@ class Database:
         self._free: list[AsyncConnection[Any]] = []
         self._places = asyncio.Semaphore(size)
         self._closed = False
-        self.waiting = 0  # callers without a connection, for the metrics
-
-    @property
-    def in_use(self) -> int:
-        """Connections a transaction holds at the moment."""
-        return self._size - self._places._value - 0 if self._places._value <= self._size else 0  # pyright: ignore[reportPrivateUsage]
+        self.in_use = 0  # connections lent, for the metrics
+        self.waiting = 0  # callers without one
 
     @property
     def dsn(self) -> str:
@@ -211,11 +207,13 @@ class Database:
     async def _wait_for_place(self) -> None:
         if not self._places.locked():
             await self._places.acquire()
+            self.in_use += 1
             return
         self.waiting += 1
         try:
             async with asyncio.timeout(self._timeout):
                 await self._places.acquire()
+            self.in_use += 1
         except TimeoutError:
             raise DatabaseUnavailable("The service is busy. Try again.", retry_after_seconds=1) from None
         finally:
@@ -232,6 +230,7 @@ class Database:
             else:
                 self._free.append(conn)
         finally:
+            self.in_use -= 1
             self._places.release()
 
     async def _roll_back(self, conn: AsyncConnection[Any]) -> None:
