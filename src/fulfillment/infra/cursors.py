@@ -93,7 +93,8 @@ def to_page(rows: Sequence[T], request: PageRequest, key_of: Callable[[T], tuple
     items = list(rows[: request.limit])
     if request.direction is Direction.PREVIOUS:
         items.reverse()
-        return Page(items, key_of(items[-1]) if items else request.after, key_of(items[0]) if more else None)
+        older = key_of(items[-1]) if items and request.after is not None else request.after
+        return Page(items, older, key_of(items[0]) if more else None)
     behind = request.after is not None
     return Page(items, key_of(items[-1]) if more else None, (key_of(items[0]) if items else request.after) if behind else None)
 

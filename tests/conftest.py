@@ -1,0 +1,117 @@
+"""What every test may use: a migrated PostgreSQL, an Env, a clock. The seams are three: database, time, receiver."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Generator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from fulfillment.infra import migrate
+from fulfillment.infra.caches import Caches
+from fulfillment.infra.db import Database
+from fulfillment.infra.env import Env
+from fulfillment.infra.postgres import EmbeddedPostgres
+from fulfillment.infra.secrets import load_or_create
+from fulfillment.infra.settings import Settings
+from tests.world import World
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """Run asynchronous tests on asyncio with uvloop, as production does."""
+    return ("asyncio", {"use_uvloop": True})
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[EmbeddedPostgres]:
+    """One PostgreSQL for the whole run, with a migrated template."""
+    folder = Path(tempfile.mkdtemp(prefix="jf-"))
+    server = EmbeddedPostgres(folder, echo=lambda _: None)
+    server.start(60)
+    try:
+        migrate.up(server.owner_dsn)
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Databases:
+    """Makes fresh databases from the migrated one."""
+
+    def __init__(self, server: EmbeddedPostgres) -> None:
+        self._server = server
+        self._made = 0
+
+    def create(self) -> tuple[str, str]:
+        """Return the application's and the owner's address of a new, migrated, empty database."""
+        self._made += 1
+        name = f"test_{os.getpid()}_{self._made}"
+        with psycopg.connect(self._server.superuser_dsn, autocommit=True) as conn:
+            conn.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE fulfillment OWNER fulfillment_owner STRATEGY file_copy").format(
+                    sql.Identifier(name)
+                )
+            )
+        return (
+            psycopg.conninfo.make_conninfo(self._server.app_dsn, dbname=name),
+            psycopg.conninfo.make_conninfo(self._server.owner_dsn, dbname=name),
+        )
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: EmbeddedPostgres) -> Databases:
+    """Make databases."""
+    return Databases(postgres)
+
+
+@pytest.fixture(scope="module")
+def dsns(databases: Databases) -> tuple[str, str]:
+    """The application's and the owner's address of a database of this module's own."""
+    return databases.create()
+
+
+class Clock:
+    """A time that moves when told."""
+
+    def __init__(self, start: datetime) -> None:
+        self.at = start
+
+    def __call__(self) -> datetime:
+        """Return the time."""
+        return self.at
+
+    def move(self, **delta: float) -> None:
+        """Move on by a timedelta's arguments."""
+        self.at += timedelta(**delta)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that starts at the present and stands."""
+    return Clock(datetime.now(UTC).replace(microsecond=0))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """The sandbox's defaults."""
+    return Settings(data_dir=tmp_path, log_format="text")
+
+
+@pytest.fixture
+async def env(dsns: tuple[str, str], settings: Settings, clock: Clock) -> AsyncGenerator[Env]:
+    """An Env over the module's database; what tests commit stays, so they make their own partners and products."""
+    db = Database(dsns[0], size=8)
+    yield Env(settings, db, Caches(db), load_or_create(settings.data_dir / "secrets.json"), clock)
+    await db.close()
+
+
+@pytest.fixture
+def world(env: Env) -> World:
+    """Builders."""
+    return World(env)
