@@ -204,6 +204,21 @@ CREATE INDEX orders_partner_status ON orders (partner_id, status, id);
 CREATE INDEX orders_content ON orders (content_key);
 CREATE INDEX orders_due ON orders (release_at) WHERE status = 'CREATED' AND release_at IS NOT NULL;
 
+-- Why an order may not go on. Any open one blocks release and shipping.
+CREATE TABLE holds (
+  id text COLLATE "C" PRIMARY KEY,
+  order_id text COLLATE "C" NOT NULL REFERENCES orders,
+  partner_id text COLLATE "C" NOT NULL,
+  code text NOT NULL CHECK (code IN (
+    'ADDRESS', 'STOCK_SHORT', 'LOT_RECALLED', 'PARTNER_REQUEST', 'DUPLICATE_SUSPECTED', 'OPERATOR')),
+  note text NOT NULL DEFAULT '',
+  actor text NOT NULL,                     -- partner, operator or system
+  created_at timestamptz NOT NULL,
+  released_at timestamptz,
+  released_by text
+);
+CREATE INDEX holds_order ON holds (order_id);
+
 CREATE TABLE idempotency_keys (
   partner_id text COLLATE "C" NOT NULL,
   operation text COLLATE "C" NOT NULL,
@@ -300,7 +315,7 @@ DO $$
 DECLARE
   tenant_table text;
 BEGIN
-  FOREACH tenant_table IN ARRAY ARRAY['orders', 'protocols', 'idempotency_keys', 'events',
+  FOREACH tenant_table IN ARRAY ARRAY['orders', 'protocols', 'holds', 'idempotency_keys', 'events',
                                       'webhook_deliveries', 'webhook_attempts', 'webhook_endpoints'] LOOP
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tenant_table);
     EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', tenant_table);
