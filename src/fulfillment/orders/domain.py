@@ -208,7 +208,7 @@ def check_move(order: Order, to: OrderStatus) -> None:
             + (f"; it can become {' or '.join(names)}." if names else "; it stays so."),
             extra={"orderStatus": order.status.value, "allowedMoves": names},
         )
-    if order.holds is not None and to in {OrderStatus.PROCESSING, OrderStatus.SHIPPED}:
+    if order.holds is not None and to is not OrderStatus.CANCELLED:
         raise OrderHeld("Release its holds first.", extra={"orderStatus": order.status.value})
 
 

@@ -1,0 +1,216 @@
+"""SQL over orders, holds and idempotency_keys. Every statement that reads an order starts from its partner."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from fulfillment.infra.db import ReadTx, Row, Tx
+from fulfillment.kernel.pages import Direction, PageRequest
+from fulfillment.orders.domain import Order, OrderStatus
+
+_COLUMNS: Final = """
+id, partner_id, status, sequence, days_supply, shipping_method, customer::text, document::text, warnings::text,
+holds::text, fulfillment::text, shipments::text, release_at, created_at, updated_at, protocol_id
+"""
+
+SELECT_ORDER: Final = f"SELECT {_COLUMNS} FROM orders WHERE partner_id = %(partner_id)s AND id = %(id)s"
+LOCK_ORDER: Final = SELECT_ORDER + " FOR UPDATE"
+
+# The warehouse's way in: any partner's order. Row-level security opens it to transactions of all tenants only.
+SELECT_ANY_ORDER: Final = f"SELECT {_COLUMNS} FROM orders WHERE id = %(id)s"
+LOCK_ANY_ORDER: Final = SELECT_ANY_ORDER + " FOR UPDATE"
+
+SELECT_NEXT: Final = f"""
+SELECT {_COLUMNS} FROM orders
+ WHERE partner_id = %(partner_id)s AND id < %(after)s
+ ORDER BY id DESC LIMIT %(limit)s
+"""
+SELECT_PREVIOUS: Final = f"""
+SELECT {_COLUMNS} FROM orders
+ WHERE partner_id = %(partner_id)s AND id > %(after)s
+ ORDER BY id LIMIT %(limit)s
+"""
+SELECT_NEXT_OF_STATUS: Final = f"""
+SELECT {_COLUMNS} FROM orders
+ WHERE partner_id = %(partner_id)s AND status = %(status)s AND id < %(after)s
+ ORDER BY id DESC LIMIT %(limit)s
+"""
+SELECT_PREVIOUS_OF_STATUS: Final = f"""
+SELECT {_COLUMNS} FROM orders
+ WHERE partner_id = %(partner_id)s AND status = %(status)s AND id > %(after)s
+ ORDER BY id LIMIT %(limit)s
+"""
+
+INSERT_ORDERS: Final = """
+INSERT INTO orders (id, partner_id, sequence, days_supply, shipping_method, protocol_id, customer_source_id, customer,
+                    document, warnings, holds, content_key, release_at, created_at, updated_at)
+SELECT id, partner_id, sequence, days_supply, shipping_method, protocol_id, customer_source_id, customer,
+       document, warnings, holds, content_key, release_at, at, at
+  FROM unnest(%s::text[], %s::text[], %s::int[], %s::smallint[], %s::text[], %s::text[], %s::text[], %s::json[],
+              %s::json[], %s::json[], %s::json[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
+    AS new (id, partner_id, sequence, days_supply, shipping_method, protocol_id, customer_source_id, customer,
+            document, warnings, holds, content_key, release_at, at)
+"""
+
+UPDATE_ORDER: Final = """
+UPDATE orders
+   SET status = %(status)s, sequence = %(sequence)s, holds = %(holds)s, fulfillment = %(fulfillment)s,
+       shipments = %(shipments)s, release_at = %(release_at)s, updated_at = %(updated_at)s
+ WHERE partner_id = %(partner_id)s AND id = %(id)s
+"""
+
+# A twin of the last two weeks: same partner, customer and content.
+SELECT_LOOKALIKES: Final = """
+SELECT DISTINCT ON (content_key) content_key, id, created_at
+  FROM orders
+ WHERE content_key = ANY(%s::bigint[]) AND status <> 'CANCELLED' AND created_at > %s
+ ORDER BY content_key, created_at DESC
+"""
+
+SELECT_KEYS: Final = """
+SELECT stored.partner_id, stored.operation, stored.key, stored.fingerprint, stored.status, stored.body, stored.created_at
+  FROM unnest(%s::text[], %s::text[], %s::text[]) AS asked (partner_id, operation, key)
+  JOIN idempotency_keys AS stored USING (partner_id, operation, key)
+"""
+
+# A key that has expired makes room; a living one is a twin that was faster, and comes back as a missing row.
+INSERT_KEYS: Final = """
+INSERT INTO idempotency_keys (partner_id, operation, key, fingerprint, status, body, order_id, created_at)
+SELECT partner_id, operation, key, fingerprint, status, body, order_id, at
+  FROM unnest(%s::text[], %s::text[], %s::text[], %s::bytea[], %s::smallint[], %s::bytea[], %s::text[],
+              %s::timestamptz[]) AS new (partner_id, operation, key, fingerprint, status, body, order_id, at)
+ ORDER BY partner_id, operation, key
+    ON CONFLICT (partner_id, operation, key) DO UPDATE
+       SET fingerprint = excluded.fingerprint, status = excluded.status, body = excluded.body,
+           order_id = excluded.order_id, created_at = excluded.created_at
+     WHERE idempotency_keys.created_at <= excluded.created_at - %s::interval
+"""
+
+DELETE_OLD_KEYS: Final = """
+DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM idempotency_keys WHERE created_at < %(before)s LIMIT 1000 FOR UPDATE SKIP LOCKED))
+"""
+
+INSERT_HOLD: Final = """
+INSERT INTO holds (id, order_id, partner_id, code, note, actor, created_at)
+VALUES (%(id)s, %(order_id)s, %(partner_id)s, %(code)s, %(note)s, %(actor)s, %(created_at)s)
+"""
+
+SELECT_OPEN_HOLDS: Final = """
+SELECT id, code, note, actor, created_at FROM holds
+ WHERE partner_id = %(partner_id)s AND order_id = %(order_id)s AND released_at IS NULL
+ ORDER BY id
+"""
+
+UPDATE_HOLD_RELEASED: Final = """
+UPDATE holds SET released_at = %(at)s, released_by = %(actor)s
+ WHERE partner_id = %(partner_id)s AND order_id = %(order_id)s AND id = %(id)s AND released_at IS NULL
+"""
+
+
+def order_of(row: Row) -> Order:
+    """Return the order of a row."""
+    return Order(
+        id=row["id"],
+        partner_id=row["partner_id"],
+        status=OrderStatus(row["status"]),
+        sequence=row["sequence"],
+        days_supply=row["days_supply"],
+        shipping_method=row["shipping_method"],
+        customer=row["customer"],
+        document=row["document"],
+        warnings=row["warnings"],
+        holds=row["holds"],
+        fulfillment=row["fulfillment"],
+        shipments=row["shipments"],
+        release_at=row["release_at"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        protocol_id=row["protocol_id"],
+    )
+
+
+async def select_order(tx: ReadTx, partner_id: str, order_id: str) -> Order | None:
+    """Return the partner's order, or None."""
+    row = await tx.one_or_none(SELECT_ORDER, partner_id=partner_id, id=order_id)
+    return order_of(row) if row else None
+
+
+async def lock_order(tx: Tx, partner_id: str, order_id: str) -> Order | None:
+    """Return the partner's order, locked until *tx* ends, or None."""
+    row = await tx.one_or_none(LOCK_ORDER, partner_id=partner_id, id=order_id)
+    return order_of(row) if row else None
+
+
+async def select_any_order(tx: ReadTx, order_id: str) -> Order | None:
+    """Return any partner's order, or None."""
+    row = await tx.one_or_none(SELECT_ANY_ORDER, id=order_id)
+    return order_of(row) if row else None
+
+
+async def lock_any_order(tx: Tx, order_id: str) -> Order | None:
+    """Return any partner's order, locked until *tx* ends, or None."""
+    row = await tx.one_or_none(LOCK_ANY_ORDER, id=order_id)
+    return order_of(row) if row else None
+
+
+async def select_page(tx: ReadTx, partner_id: str, status: str | None, request: PageRequest) -> list[Order]:
+    """Return one row more than the page's limit, in reading order."""
+    forward = request.direction is Direction.NEXT
+    # "~" sorts behind, "" before every id in collation "C": the list's two ends.
+    after = request.after[0] if request.after else ("~" if forward else "")
+    if status is None:
+        statement = SELECT_NEXT if forward else SELECT_PREVIOUS
+        rows = await tx.all(statement, partner_id=partner_id, after=after, limit=request.limit + 1)
+    else:
+        statement = SELECT_NEXT_OF_STATUS if forward else SELECT_PREVIOUS_OF_STATUS
+        rows = await tx.all(statement, partner_id=partner_id, status=status, after=after, limit=request.limit + 1)
+    return [order_of(row) for row in rows]
+
+
+async def insert_orders(tx: Tx, columns: Sequence[Sequence[object]]) -> None:
+    """Write new orders given by column, in the order of INSERT_ORDERS."""
+    await tx.connection.execute(INSERT_ORDERS, columns)
+
+
+async def insert_keys(tx: Tx, columns: Sequence[Sequence[object]], retention: object) -> int:
+    """Write idempotency keys given by column; return how many were free."""
+    return (await tx.connection.execute(INSERT_KEYS, [*columns, retention])).rowcount
+
+
+async def update_order(tx: Tx, order: Order) -> None:
+    """Write what can change of an order."""
+    await tx.execute(
+        UPDATE_ORDER,
+        partner_id=order.partner_id,
+        id=order.id,
+        status=order.status.value,
+        sequence=order.sequence,
+        holds=order.holds,
+        fulfillment=order.fulfillment,
+        shipments=order.shipments,
+        release_at=order.release_at,
+        updated_at=order.updated_at,
+    )
+
+
+async def delete_old_keys(tx: Tx, before: datetime) -> int:
+    """Remove up to a thousand expired keys; return how many."""
+    return await tx.execute(DELETE_OLD_KEYS, before=before)
+
+
+async def insert_hold(tx: Tx, **values: object) -> None:
+    """Write a hold."""
+    await tx.execute(INSERT_HOLD, **values)
+
+
+async def select_open_holds(tx: ReadTx, partner_id: str, order_id: str) -> Sequence[dict[str, Any]]:
+    """Return an order's open holds, oldest first."""
+    return await tx.all(SELECT_OPEN_HOLDS, partner_id=partner_id, order_id=order_id)
+
+
+async def update_hold_released(tx: Tx, *, partner_id: str, order_id: str, id: str, actor: str, at: datetime) -> int:
+    """Mark an open hold as released; return 0 when there is none."""
+    return await tx.execute(
+        UPDATE_HOLD_RELEASED, partner_id=partner_id, order_id=order_id, id=id, actor=actor, at=at
+    )

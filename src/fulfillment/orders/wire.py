@@ -1,0 +1,274 @@
+"""The contract's shapes of orders: what comes in is read strictly, what goes out is spliced from frozen JSON text."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from fulfillment.infra import jsontext
+from fulfillment.kernel.money import to_wire as money
+from fulfillment.kernel.pages import DEFAULT_LIMIT
+from fulfillment.kernel.times import to_wire as moment
+from fulfillment.orders.domain import (
+    Administration,
+    Draft,
+    DraftLine,
+    Order,
+    OrderType,
+    allowed_actions,
+)
+from fulfillment.orders.pricing import PricedLine, Totals
+from fulfillment.shipping.addresses import valid_email, valid_phone
+from fulfillment.shipping.states import STATES
+
+__all__ = ["DEFAULT_LIMIT", "OrderCreateIn", "OrderFromProtocolIn", "ProtocolUpdateIn"]
+
+MAX_LINES: Final = 50
+MAX_QUANTITY: Final = 100
+_INT64: Final = 2**63 - 1
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def _whole_number(value: object) -> object:
+    # JSON has one kind of number: 2.0 is 2. Text and truth values are not numbers.
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("Input should be a whole number")
+    if isinstance(value, float):
+        if not value.is_integer():
+            raise ValueError("Input should be a whole number")
+        return int(value)
+    return value
+
+
+def _days_supply(value: object) -> object:
+    number = _whole_number(value)
+    if number not in {30, 60, 90}:
+        raise ValueError("Input should be 30, 60 or 90")
+    return number
+
+
+def _printable(value: str) -> str:
+    # Names and addresses go onto labels and slips: control and text-direction characters would change what is read.
+    if _CONTROL.search(value):
+        raise ValueError("It holds control characters")
+    if not value.strip() and value:
+        raise ValueError("It holds nothing but spaces")
+    return value
+
+
+def _state(value: str) -> str:
+    if value not in STATES:
+        raise ValueError("It is not a USPS state code such as CA")
+    return value
+
+
+def _email(value: str) -> str:
+    if not valid_email(value):
+        raise ValueError("It is not an e-mail address")
+    return value
+
+
+def _phone(value: str) -> str:
+    if not valid_phone(value):
+        raise ValueError("It is not a phone number")
+    return value
+
+
+def _text(least: int, most: int) -> Any:
+    return Annotated[str, StringConstraints(strict=True, min_length=least, max_length=most), AfterValidator(_printable)]
+
+
+Whole = Annotated[int, BeforeValidator(_whole_number)]
+Pills = Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=MAX_QUANTITY)]
+DaysSupply = Annotated[int, BeforeValidator(_days_supply)]
+ShippingMethodName = Literal["STANDARD", "EXPRESS", "OVERNIGHT"]
+OrderTypeName = Literal["ONE_TIME", "SUBSCRIPTION"]
+PackDescription = _text(1, 200)
+
+
+class _Wire(BaseModel):
+    # A field we don't know is a field the clinician believes we know: refuse it, never ignore it.
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
+
+
+class AddressIn(_Wire):
+    """The contract's Address."""
+
+    line1: _text(1, 100)  # pyright: ignore[reportInvalidTypeForm]
+    line2: _text(0, 100) | None = None  # pyright: ignore[reportInvalidTypeForm]
+    city: _text(1, 50)  # pyright: ignore[reportInvalidTypeForm]
+    state: Annotated[str, StringConstraints(strict=True), AfterValidator(_state)]
+    zipCode: Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9]{5}(-[0-9]{4})?$")]
+
+
+class CustomerIn(_Wire):
+    """The contract's Customer."""
+
+    sourceId: _text(1, 255)  # pyright: ignore[reportInvalidTypeForm]
+    firstName: _text(1, 100)  # pyright: ignore[reportInvalidTypeForm]
+    lastName: _text(1, 100)  # pyright: ignore[reportInvalidTypeForm]
+    email: Annotated[str, StringConstraints(strict=True, max_length=254), AfterValidator(_email)] | None = None
+    phone: Annotated[str, StringConstraints(strict=True, max_length=32), AfterValidator(_phone)] | None = None
+    address: AddressIn
+
+
+class AdministrationIn(_Wire):
+    """The contract's Administration."""
+
+    morning: Pills
+    afternoon: Pills
+    evening: Pills
+    sleep: Pills
+
+    def to_domain(self) -> Administration:
+        """Return it as the domain's."""
+        return Administration(self.morning, self.afternoon, self.evening, self.sleep)
+
+
+class LineItemIn(_Wire):
+    """The contract's LineItemInput."""
+
+    productId: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=_INT64)]
+    quantity: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=MAX_QUANTITY)]
+    packDescription: PackDescription | None = None  # pyright: ignore[reportInvalidTypeForm]
+    administration: AdministrationIn | None = None
+
+    def to_draft(self) -> DraftLine:
+        """Return the line as asked for."""
+        return DraftLine(
+            self.productId,
+            self.quantity,
+            self.packDescription,
+            self.administration.to_domain() if self.administration else None,
+        )
+
+
+class OrderCreateIn(_Wire):
+    """The contract's OrderCreate, and ProtocolCreate."""
+
+    customer: CustomerIn
+    daysSupply: DaysSupply
+    lineItems: Annotated[list[LineItemIn], Field(min_length=1, max_length=MAX_LINES)]
+    shippingMethod: ShippingMethodName
+    orderType: OrderTypeName = "ONE_TIME"
+
+    def to_draft(self, protocol_id: str | None = None) -> Draft:
+        """Return the order as asked for."""
+        return Draft(
+            customer=self.customer.model_dump(),
+            days_supply=self.daysSupply,
+            lines=tuple(line.to_draft() for line in self.lineItems),
+            shipping_method=self.shippingMethod,
+            order_type=OrderType(self.orderType),
+            protocol_id=protocol_id,
+        )
+
+
+class OrderFromProtocolIn(_Wire):
+    """What an order from a protocol may say otherwise."""
+
+    daysSupply: DaysSupply | None = None
+    shippingMethod: ShippingMethodName | None = None
+    orderType: OrderTypeName | None = None
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """Return *value*; no body is an empty one."""
+        return cls.model_validate({} if value is None else value)
+
+
+class ProtocolUpdateIn(_Wire):
+    """The contract's ProtocolUpdate: the given fields only."""
+
+    customer: CustomerIn | None = None
+    daysSupply: DaysSupply | None = None
+    lineItems: Annotated[list[LineItemIn], Field(min_length=1, max_length=MAX_LINES)] | None = None
+    shippingMethod: ShippingMethodName | None = None
+    orderType: OrderTypeName | None = None
+
+
+def administration_json(administration: Administration) -> dict[str, int]:
+    """Return the contract's Administration."""
+    return {
+        "morning": administration.morning,
+        "afternoon": administration.afternoon,
+        "evening": administration.evening,
+        "sleep": administration.sleep,
+    }
+
+
+def line_json(priced: PricedLine) -> dict[str, object]:
+    """Return the contract's LineItem."""
+    line = priced.line
+    shown: dict[str, object] = {
+        "productId": line.product.id,
+        "quantity": line.quantity,
+        "packDescription": line.pack_description,
+        "price": money(priced.price),
+        "discountedPrice": money(priced.discounted_price),
+        "external": line.product.external,
+        "name": line.product.name,
+    }
+    if line.administration is not None:
+        shown["administration"] = administration_json(line.administration)
+    return shown
+
+
+def document_json(draft: Draft, lines: Sequence[PricedLine], totals: Totals, discount: str, created_at: datetime) -> str:
+    """Return the part of an order's answer that never changes, as JSON text."""
+    return jsontext.write(
+        {
+            "discount": discount,
+            "daysSupply": draft.days_supply,
+            "orderType": draft.order_type.value,
+            "shippingMethod": draft.shipping_method,
+            "lineItems": [line_json(line) for line in lines],
+            "protocolId": draft.protocol_id,
+            **totals_json(totals),
+            "createdAt": moment(created_at),
+        }
+    ).decode()
+
+
+def totals_json(totals: Totals) -> dict[str, str]:
+    """Return the contract's totals."""
+    return {
+        "subtotal": money(totals.subtotal),
+        "handlingFee": money(totals.handling_fee),
+        "volumeDiscount": money(totals.volume_discount),
+        "shippingCost": money(totals.shipping_cost),
+        "total": money(totals.total),
+    }
+
+
+def order_json(order: Order) -> str:
+    """Return the contract's Order: the frozen text, and around it what changes."""
+    actions = ",".join(f'"{action}"' for action in allowed_actions(order))
+    until = f'"{moment(order.release_at)}"' if order.release_at else "null"
+    return (
+        f'{{"id":"{order.id}","customer":{order.customer},"status":"{order.status.value}",{order.document[1:-1]},'
+        f'"fulfillmentInfo":{order.fulfillment or "null"},"shipments":{order.shipments or "[]"},'
+        f'"holds":{order.holds or "[]"},"warnings":{order.warnings or "[]"},"allowedActions":[{actions}],'
+        f'"cancellableUntil":{until},"sequence":{order.sequence},"updatedAt":"{moment(order.updated_at)}"}}'
+    )
+
+
+def event_json(order: Order) -> str:
+    """Return the contract's OrderStatusEvent as it is sent."""
+    return (
+        f'{{"order":{{"orderId":"{order.id}","status":"{order.status.value}",'
+        f'"fulfillmentInfo":{order.fulfillment or "null"},"createdAt":"{moment(order.created_at)}",'
+        f'"updatedAt":"{moment(order.updated_at)}"}}}}'
+    )
+
+
+def preview_lines(lines: Sequence[PricedLine]) -> list[dict[str, object]]:
+    """Return priced lines for a preview: as in an order, and each line's total."""
+    return [line_json(line) | {"lineTotal": money(line.total)} for line in lines]
+
+
+def holds_json(holds: Sequence[Mapping[str, object]]) -> str | None:
+    """Return the open holds as an order shows them; None when there are none."""
+    return jsontext.write(list(holds)).decode() if holds else None
