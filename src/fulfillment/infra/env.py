@@ -1,8 +1,9 @@
 """The outside world in one value: what an operation may touch besides its arguments."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from fulfillment.infra.caches import Caches
 from fulfillment.infra.db import Database
@@ -24,3 +25,5 @@ class Env:
     caches: Caches
     secrets: Secrets
     now: Callable[[], datetime] = real_time
+    # What a room keeps for the life of this process (its intake, its notifier), by the room's own name.
+    local: dict[str, Any] = field(default_factory=dict[str, Any], compare=False)

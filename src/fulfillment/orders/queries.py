@@ -1,8 +1,10 @@
 """SQL over orders, holds and idempotency_keys. Every statement that reads an order starts from its partner."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
+
+from psycopg import AsyncCursor
 
 from fulfillment.infra.db import ReadTx, Row, Tx
 from fulfillment.kernel.pages import Direction, PageRequest
@@ -173,9 +175,9 @@ async def insert_orders(tx: Tx, columns: Sequence[Sequence[object]]) -> None:
     await tx.connection.execute(INSERT_ORDERS, columns)
 
 
-async def insert_keys(tx: Tx, columns: Sequence[Sequence[object]], retention: object) -> int:
-    """Write idempotency keys given by column; return how many were free."""
-    return (await tx.connection.execute(INSERT_KEYS, [*columns, retention])).rowcount
+async def insert_keys(tx: Tx, columns: Sequence[Sequence[object]], retention: timedelta) -> AsyncCursor[Any]:
+    """Write idempotency keys given by column; the cursor's rowcount is how many were free, once the pipeline ends."""
+    return await tx.connection.execute(INSERT_KEYS, [*columns, retention])
 
 
 async def update_order(tx: Tx, order: Order) -> None:

@@ -1,0 +1,407 @@
+"""The intake: creates that arrive at once share one transaction, and each gets its own answer after the commit.
+
+What caps one-transaction-per-order is not the work but row locks of hot lots held while the disk syncs. Here the first
+order goes at once, alone; what arrives while its transaction runs waits in line and goes with the next one. Stock is
+allocated in memory over rows that the transaction has locked, so one order that falls short, or whose key was used,
+leaves its neighbours untouched.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+from fulfillment.catalog import service as catalog
+from fulfillment.infra import caches
+from fulfillment.infra.db import ALL_TENANTS, DatabaseUnavailable, Tx
+from fulfillment.infra.env import Env
+from fulfillment.infra.wake import wake_workers
+from fulfillment.inventory import service as inventory
+from fulfillment.inventory.allocation import LotBook
+from fulfillment.kernel.errors import FulfillmentError, Unavailable
+from fulfillment.kernel.ids import new_id
+from fulfillment.kernel.times import to_wire as moment
+from fulfillment.orders import preparing, queries, wire
+from fulfillment.orders.domain import (
+    EVENT_OF,
+    DuplicateOrder,
+    HoldCode,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+    InsufficientStock,
+    Order,
+    OrderStatus,
+)
+from fulfillment.orders.idempotency import Claim
+from fulfillment.orders.preparing import Prepared
+from fulfillment.webhooks import service as webhooks
+from fulfillment.webhooks.domain import NewEvent
+
+OnDuplicate = Literal["accept", "hold", "reject"]
+LOOKALIKE_DAYS: Final = 14
+_MOST: Final = 64  # orders in one transaction
+_NAME: Final = "orders.intake"
+_HOLD_NOTES: Final = {
+    HoldCode.ADDRESS: "The address can't be delivered to as it stands.",
+    HoldCode.DUPLICATE_SUSPECTED: "The customer got the same content within the last 14 days.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """An order's answer: the bytes that every replay of its key returns too."""
+
+    body: bytes
+    order_id: str
+    replayed: bool = False
+
+
+@dataclass(slots=True)
+class Asked:
+    """A create on its way, with whoever waits for it."""
+
+    prepared: Prepared
+    claim: Claim | None
+    on_duplicate: OnDuplicate
+    versions: tuple[int, int]  # of the catalogue and the partners it was prepared with
+    future: "asyncio.Future[Created]"
+    order_id: str = ""
+    picks: list[tuple[int, str, int]] = field(default_factory=list[tuple[int, str, int]])  # product, lot, amount
+
+
+class Stale(Exception):
+    """A price, product or partner changed since an order was prepared: prepare it anew."""
+
+
+class _Raced(Exception):
+    """Another process took a key of this batch in the meantime: run its orders one by one."""
+
+
+class Intake:
+    """One process's line of creates."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+        self._line: list[Asked] = []
+        self._running = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._claimed: set[tuple[str, str, str]] = set()
+        self.batches: dict[int, int] = {}  # how many transactions carried so many orders
+
+    async def submit(
+        self, prepared: Prepared, claim: Claim | None, on_duplicate: OnDuplicate, versions: tuple[int, int]
+    ) -> Created:
+        """Create the order and return its answer, after the commit.
+
+        Raises:
+            InsufficientStock, DuplicateOrder, IdempotencyKeyReused: Nothing was done.
+            IdempotencyInProgress: The same key is under way in this process.
+            DatabaseUnavailable: Whether it was done is unknown; the same key finds out.
+            Stale: Prepare it anew.
+        """
+        if claim is not None:
+            if claim.identity in self._claimed:
+                raise IdempotencyInProgress("The first request with this key is still running.", retry_after_seconds=1)
+            self._claimed.add(claim.identity)
+        try:
+            asked = Asked(prepared, claim, on_duplicate, versions, asyncio.get_running_loop().create_future())
+            self._line.append(asked)
+            if not self._running:
+                self._running = True
+                task = asyncio.create_task(self._run())
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            return await asked.future
+        finally:
+            if claim is not None:
+                self._claimed.discard(claim.identity)
+
+    async def _run(self) -> None:
+        try:
+            while self._line:
+                batch, self._line = self._line[:_MOST], self._line[_MOST:]
+                await self._serve(batch)
+        finally:
+            self._running = False
+
+    async def _serve(self, batch: list[Asked]) -> None:
+        self.batches[len(batch)] = self.batches.get(len(batch), 0) + 1
+        try:
+            outcomes = await self._transact(batch)
+        except DatabaseUnavailable as error:
+            _refuse(batch, error)
+        except Stale:
+            self._env.caches.drop("catalog")
+            self._env.caches.drop("partners")
+            _refuse(batch, Stale())
+        except Exception as error:
+            if len(batch) == 1 and not isinstance(error, _Raced):
+                _refuse(batch, error)
+                return
+            await self._serve_singly(batch)
+        else:
+            for asked, outcome in zip(batch, outcomes, strict=True):
+                _settle(asked, outcome)
+            wake_workers(self._env)
+
+    async def _serve_singly(self, batch: list[Asked]) -> None:
+        # One order's fault (or a lost race for a key) broke the transaction of all: alone, only its own breaks.
+        for asked in batch:
+            try:
+                _settle(asked, (await self._transact([asked]))[0])
+            except _Raced:
+                _settle(asked, Unavailable("Another request with this key is running. Try again.", retry_after_seconds=1))
+            except Exception as error:
+                _refuse([asked], error)
+        wake_workers(self._env)
+
+    async def _transact(self, batch: list[Asked]) -> list[Created | FulfillmentError]:
+        tenants = ",".join(sorted({asked.prepared.partner.id for asked in batch}))
+        async with self._env.db.transaction(tenants) as tx:
+            book, stored, twins = await self._look(tx, batch)
+            outcomes: list[Created | FulfillmentError] = []
+            made: list[tuple[Asked, Order, Created, list[_Hold]]] = []
+            for asked in batch:
+                outcome = _answer_from(stored, asked, self._env.settings.idempotency_retention_hours)
+                if outcome is None:
+                    outcome = self._make(asked, book, twins, made)
+                outcomes.append(outcome)
+            if made:
+                await self._write(tx, made)
+        return outcomes
+
+    async def _look(self, tx: Tx, batch: list[Asked]) -> tuple[LotBook, "_Stored", "_Twins"]:
+        claims = sorted({asked.claim.identity for asked in batch if asked.claim})
+        products = sorted({demand.product_id for asked in batch for demand in asked.prepared.demands})
+        since = min(asked.prepared.created_at for asked in batch) - timedelta(days=LOOKALIKE_DAYS)
+        async with tx.connection.pipeline():
+            versions = await tx.connection.execute(caches.SELECT_VERSIONS)
+            keys = (
+                await tx.connection.execute(queries.SELECT_KEYS, [list(column) for column in zip(*claims, strict=True)])
+                if claims
+                else None
+            )
+            alike = await tx.connection.execute(
+                queries.SELECT_LOOKALIKES, [sorted({asked.prepared.content_key for asked in batch}), since]
+            )
+            lots = await inventory.lock_lots(tx, products)
+        now = dict(await versions.fetchall())
+        if any(asked.versions != (now["catalog"], now["partners"]) for asked in batch):
+            raise Stale
+        stored = {tuple(row[:3]): tuple(row[3:]) for row in await keys.fetchall()} if keys else {}
+        twins = {row[0]: (row[1], row[2]) for row in await alike.fetchall()}
+        return LotBook(lots), stored, twins
+
+    def _make(self, asked: Asked, book: LotBook, twins: "_Twins", made: "list[_Made]") -> Created | FulfillmentError:
+        prepared = asked.prepared
+        twin = twins.get(prepared.content_key)
+        if twin is not None and asked.on_duplicate == "reject":
+            return DuplicateOrder(
+                "The customer got the same content within the last 14 days.", extra={"orderId": twin[0]}
+            )
+        short = _take(asked, book)
+        if short is not None:
+            return short
+        order, holds = _order_of(asked, twin)
+        twins[prepared.content_key] = (order.id, order.created_at)
+        created = Created(wire.order_json(order).encode(), order.id)
+        made.append((asked, order, created, holds))
+        return created
+
+    async def _write(self, tx: Tx, made: "list[_Made]") -> None:
+        claims = [(asked.claim, created, order) for asked, order, created, _ in made if asked.claim]
+        async with tx.connection.pipeline():
+            keys = (
+                await queries.insert_keys(
+                    tx, _key_columns(claims), timedelta(hours=self._env.settings.idempotency_retention_hours)
+                )
+                if claims
+                else None
+            )
+            await inventory.reserve(
+                tx, [(order.id, *pick) for asked, order, _, _ in made for pick in asked.picks]
+            )
+            await queries.insert_orders(tx, _order_columns(made))
+            for _, order, _, holds in made:
+                for hold in holds:
+                    await queries.insert_hold(tx, order_id=order.id, partner_id=order.partner_id, **hold)
+            await webhooks.announce(tx, [event for row in made for event in _events_of(row)])
+        if keys is not None and keys.rowcount != len(claims):
+            raise _Raced
+
+
+_Hold = dict[str, object]
+_Stored = dict[tuple[str, ...], tuple[Any, ...]]
+_Twins = dict[int, tuple[str, datetime]]
+_Made = tuple[Asked, Order, Created, list[_Hold]]
+
+
+def intake_of(env: Env) -> Intake:
+    """Return the process's intake."""
+    intake = env.local.get(_NAME)
+    if intake is None:
+        intake = env.local[_NAME] = Intake(env)
+    return intake
+
+
+def _settle(asked: Asked, outcome: Created | FulfillmentError) -> None:
+    if asked.future.done():  # its caller has gone; the order stands all the same
+        return
+    if isinstance(outcome, Created):
+        asked.future.set_result(outcome)
+    else:
+        asked.future.set_exception(outcome)
+
+
+def _refuse(batch: Sequence[Asked], error: Exception) -> None:
+    for asked in batch:
+        if not asked.future.done():
+            asked.future.set_exception(error)
+
+
+def _answer_from(stored: "_Stored", asked: Asked, retention_hours: int) -> Created | FulfillmentError | None:
+    claim = asked.claim
+    row = stored.get(claim.identity) if claim else None
+    if claim is None or row is None:
+        return None
+    fingerprint, _, body, created_at = row
+    if created_at <= asked.prepared.created_at - timedelta(hours=retention_hours):
+        return None
+    if bytes(fingerprint) != claim.fingerprint:
+        return IdempotencyKeyReused("This Idempotency-Key was used for another request. Use a new one.")
+    return Created(bytes(body), "", replayed=True)
+
+
+def _take(asked: Asked, book: LotBook) -> InsufficientStock | None:
+    prepared = asked.prepared
+    asked.picks = []
+    short: list[dict[str, object]] = []
+    for demand in prepared.demands:
+        picks = book.take(demand.product_id, demand.amount, prepared.lasts_until, demand.day_quantity)
+        if picks is None:
+            left = book.sellable(demand.product_id, prepared.lasts_until)
+            short.append({"productId": demand.product_id, "requested": demand.amount, "available": left})
+        else:
+            asked.picks.extend((demand.product_id, lot, amount) for lot, amount in picks)
+    if not short:
+        return None
+    book.undo([(lot, amount) for _, lot, amount in asked.picks])
+    named = "; ".join(f"product {item['productId']}: {item['requested']} asked, {item['available']} left" for item in short)
+    return InsufficientStock(
+        f"Too little is left that lasts until {prepared.lasts_until}, the end of the supply: {named}. Nothing was taken.",
+        extra={"products": short, "lastsUntil": prepared.lasts_until.isoformat()},
+    )
+
+
+def _order_of(asked: Asked, twin: tuple[str, datetime] | None) -> tuple[Order, list[_Hold]]:
+    prepared = asked.prepared
+    at = prepared.created_at
+    warnings = [
+        {"code": finding.code, "pointer": finding.pointer, "message": finding.message, "suggestion": finding.suggestion}
+        for finding in prepared.address.findings
+    ]
+    codes: list[HoldCode] = []
+    if prepared.address.verdict == "undeliverable":
+        codes.append(HoldCode.ADDRESS)
+    if twin is not None:
+        warnings.append(
+            {
+                "code": "duplicate_suspected",
+                "pointer": "/customer/sourceId",
+                "message": f"The customer got the same content with order {twin[0]} on {twin[1].date()}.",
+                "suggestion": None,
+            }
+        )
+        if asked.on_duplicate == "hold":
+            codes.append(HoldCode.DUPLICATE_SUSPECTED)
+    holds: list[_Hold] = [
+        {"id": new_id(at), "code": code.value, "note": _HOLD_NOTES[code], "actor": "system", "created_at": at}
+        for code in codes
+    ]
+    order = Order(
+        id=new_id(at),
+        partner_id=prepared.partner.id,
+        status=OrderStatus.CREATED,
+        sequence=1 + len(holds),
+        days_supply=prepared.draft.days_supply,
+        shipping_method=prepared.draft.shipping_method,
+        customer=_customer_text(prepared),
+        document=prepared.document,
+        warnings=wire.jsontext.write(warnings).decode() if warnings else None,
+        holds=wire.holds_json([hold_json(hold) for hold in holds]),
+        fulfillment=None,
+        shipments=None,
+        release_at=prepared.release_at,
+        created_at=at,
+        updated_at=at,
+        protocol_id=prepared.draft.protocol_id,
+    )
+    return order, holds
+
+
+def hold_json(hold: dict[str, Any]) -> dict[str, object]:
+    """Return a hold as an order shows it."""
+    return {
+        "id": hold["id"],
+        "code": hold["code"],
+        "note": hold["note"],
+        "actor": hold["actor"],
+        "createdAt": moment(hold["created_at"]),
+    }
+
+
+def _customer_text(prepared: Prepared) -> str:
+    return wire.jsontext.write(prepared.draft.customer).decode()
+
+
+def _events_of(row: "_Made") -> list[NewEvent]:
+    asked, order, _, holds = row
+    partner = asked.prepared.partner
+    types = [EVENT_OF[OrderStatus.CREATED], *("order.held" for _ in holds)]
+    return [
+        NewEvent(
+            id=new_id(order.created_at),
+            partner_id=partner.id,
+            type=type_,
+            payload=wire.event_json(order),
+            created_at=order.created_at,
+            order_id=order.id,
+            order_sequence=place,
+            deliver=partner.webhook_url is not None,
+            on_clock=partner.clock_frozen_at is not None,
+        )
+        for place, type_ in enumerate(types, 1)
+    ]
+
+
+def _key_columns(claims: Sequence[tuple[Claim | None, Created, Order]]) -> list[list[object]]:
+    rows = [
+        (*claim.identity, claim.fingerprint, 201, created.body, order.id, order.created_at)
+        for claim, created, order in claims
+        if claim
+    ]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _order_columns(made: "Sequence[_Made]") -> list[list[object]]:
+    rows = [
+        (
+            order.id,
+            order.partner_id,
+            order.sequence,
+            order.days_supply,
+            order.shipping_method,
+            order.protocol_id,
+            asked.prepared.draft.customer["sourceId"],
+            order.customer,
+            order.document,
+            order.warnings,
+            order.holds,
+            asked.prepared.content_key,
+            order.release_at,
+            order.created_at,
+        )
+        for asked, order, _, _ in made
+    ]
+    return [list(column) for column in zip(*rows, strict=True)]
