@@ -118,6 +118,13 @@ def cursors_of(page: Page[T], request: PageRequest, key: bytes, listing: Listing
     return sealed[request.direction], links
 
 
+def link_headers(url: str, links: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Return the RFC 8288 Link header of a page's neighbours; none when it has none."""
+    if not links:
+        return []
+    return [(b"link", ", ".join(f'<{url}?{query}>; rel="{rel}"' for rel, query in links).encode())]
+
+
 def _tag(key: bytes, listing: Listing, text: bytes) -> bytes:
     return hmac.digest(key, listing._binding() + b"\n" + text, hashlib.sha256)[:_TAG_BYTES]  # pyright: ignore[reportPrivateUsage]
 

@@ -64,6 +64,10 @@ class ReadTx:
             raise LookupError("the statement returned no row")
         return row
 
+    async def configure(self, statement: LiteralString) -> None:
+        """Run a SET LOCAL, which holds until the transaction ends."""
+        await self._conn.execute(statement)
+
     async def tuples(self, statement: LiteralString, params: Sequence[object] | Mapping[str, object]) -> list[tuple[Any, ...]]:
         """Return every row as a tuple, for the statements of the hot path."""
         cursor: AsyncCursor[tuple[Any, ...]] = self._conn.cursor(row_factory=tuple_row)

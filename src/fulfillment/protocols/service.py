@@ -1,0 +1,103 @@
+"""What can be done with protocols. One function for each operation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from fulfillment.infra.env import Env
+from fulfillment.kernel.callers import Caller
+from fulfillment.kernel.ids import new_id
+from fulfillment.kernel.pages import PageRequest
+from fulfillment.orders import service as orders
+from fulfillment.orders.domain import Draft
+from fulfillment.partners import service as partners
+from fulfillment.protocols import queries, wire
+from fulfillment.protocols.domain import Protocol, ProtocolNotFound
+
+
+async def create_protocol(env: Env, caller: Caller, draft: Draft) -> Protocol:
+    """Keep *draft* as a template; no stock is taken.
+
+    Raises:
+        ValidationFailed, UnknownProduct, ProductNotOrderable: A line can't be made.
+    """
+    await orders.check_lines(env, draft)
+    at = orders.now_of(env, await partners.get_partner(env, caller.partner_id))
+    protocol = wire.protocol_of(draft, new_id(at), caller.partner_id, at)
+    async with env.db.transaction(caller.partner_id) as tx:
+        await queries.insert_protocol(tx, protocol)
+    return protocol
+
+
+async def get_protocol(env: Env, caller: Caller, protocol_id: str) -> Protocol:
+    """Return the partner's protocol.
+
+    Raises:
+        ProtocolNotFound: The partner has no such protocol.
+    """
+    async with env.db.reading(caller.partner_id) as tx:
+        return _found(await queries.select_protocol(tx, caller.partner_id, protocol_id))
+
+
+async def list_protocols(env: Env, caller: Caller, search: str | None, request: PageRequest) -> Sequence[Protocol]:
+    """Return the partner's protocols of one page and one more, in reading order."""
+    text = " ".join((search or "").casefold().split())
+    if search is not None and not text:
+        return []
+    async with env.db.reading(caller.partner_id) as tx:
+        return await queries.select_page(tx, caller.partner_id, text or None, request)
+
+
+async def replace_protocol(env: Env, caller: Caller, protocol_id: str, draft: Draft) -> Protocol:
+    """Put *draft* in the place of the protocol.
+
+    Raises:
+        ProtocolNotFound: The partner has no such protocol.
+        ValidationFailed, UnknownProduct, ProductNotOrderable: A line can't be made.
+    """
+    await orders.check_lines(env, draft)
+    at = orders.now_of(env, await partners.get_partner(env, caller.partner_id))
+    async with env.db.transaction(caller.partner_id) as tx:
+        found = _found(await queries.lock_protocol(tx, caller.partner_id, protocol_id))
+        changed = replace(wire.protocol_of(draft, found.id, caller.partner_id, at), created_at=found.created_at)
+        await queries.update_protocol(tx, changed)
+    return changed
+
+
+async def update_protocol(env: Env, caller: Caller, protocol_id: str, changes: Mapping[str, Any]) -> Protocol:
+    """Merge *changes* (the contract's ProtocolUpdate, given fields only) into the protocol.
+
+    The whole is checked anew: a protocol that can't be ordered any more can't be kept by changing another part of it.
+
+    Raises:
+        ProtocolNotFound: The partner has no such protocol.
+        ValidationFailed, UnknownProduct, ProductNotOrderable: A line can't be made.
+    """
+    at = orders.now_of(env, await partners.get_partner(env, caller.partner_id))
+    async with env.db.transaction(caller.partner_id) as tx:
+        found = _found(await queries.lock_protocol(tx, caller.partner_id, protocol_id))
+        changed = replace(wire.merged(found, changes), updated_at=at)
+        await orders.check_lines(env, wire.draft_of(changed))
+        await queries.update_protocol(tx, changed)
+    return changed
+
+
+async def delete_protocol(env: Env, caller: Caller, protocol_id: str) -> None:
+    """Remove the protocol; orders made from it keep its id.
+
+    Raises:
+        ProtocolNotFound: The partner has no such protocol.
+    """
+    async with env.db.transaction(caller.partner_id) as tx:
+        if not await queries.delete_protocol(tx, caller.partner_id, protocol_id):
+            raise _not_found()
+
+
+def _found(protocol: Protocol | None) -> Protocol:
+    if protocol is None:
+        raise _not_found()
+    return protocol
+
+
+def _not_found() -> ProtocolNotFound:
+    return ProtocolNotFound("You have no protocol with this id.")
