@@ -1,0 +1,229 @@
+"""The composition root of the API: builds the Env, mounts the rooms, serves."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any
+
+import uvicorn
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from fulfillment.catalog import routes as catalog_routes
+from fulfillment.contract import document
+from fulfillment.infra import logs
+from fulfillment.infra import settings as settings_module
+from fulfillment.infra.caches import Caches
+from fulfillment.infra.db import ALL_TENANTS, Database
+from fulfillment.infra.env import Env
+from fulfillment.infra.logs import AccessLog
+from fulfillment.infra.metrics import Metrics
+from fulfillment.infra.secrets import Secrets, load_or_create
+from fulfillment.infra.settings import Settings
+from fulfillment.infra.web import Front, HotRoute, StrictRoute, framework_error
+from fulfillment.kernel.errors import FulfillmentError
+from fulfillment.oauth import routes as oauth_routes
+from fulfillment.orders import routes as order_routes
+from fulfillment.partners import routes as partner_routes
+from fulfillment.protocols import routes as protocol_routes
+from fulfillment.shipping import routes as shipping_routes
+
+HOT: tuple[HotRoute, ...] = (
+    *oauth_routes.HOT,
+    *order_routes.HOT,
+    *protocol_routes.HOT,
+    *catalog_routes.HOT,
+)
+_READY_SECONDS = 2.0
+_GRACEFUL_SECONDS = 12
+
+
+def create_app(env: Env, *, access_log: AccessLog | None = None) -> Front:
+    """Return the whole API over *env*."""
+    sandbox = env.settings.sandbox
+    inner = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    inner.router.route_class = StrictRoute
+    inner.include_router(_service_router())
+    for router in _routers(sandbox):
+        inner.include_router(router)
+    for kind in (FulfillmentError, HTTPException, RequestValidationError):
+        inner.add_exception_handler(kind, framework_error)  # pyright: ignore[reportArgumentType]
+    served = _served_document(env, inner)
+    front = Front(
+        inner,
+        env,
+        HOT,
+        document.methods_of(served),
+        access_log=access_log or AccessLog(None),
+        metrics=Metrics(),
+    )
+    inner.state.env = env
+    inner.state.front = front
+    inner.state.document = served
+    return front
+
+
+def _routers(sandbox: bool) -> Sequence[APIRouter]:
+    v1 = APIRouter(prefix="/v1")
+    for router in (partner_routes.router, shipping_routes.router):
+        v1.include_router(router)
+    return (oauth_routes.router, v1)
+
+
+def _served_document(env: Env, inner: FastAPI) -> dict[str, Any]:
+    from fastapi.openapi.utils import get_openapi
+
+    generated = get_openapi(title="", version="", routes=inner.routes)
+    return document.build(env.settings.base_url, generated, sandbox=env.settings.sandbox)
+
+
+def _service_router() -> APIRouter:
+    router = APIRouter(tags=["Service"], route_class=StrictRoute)
+
+    @router.get("/livez", operation_id="live", openapi_extra={"security": []})
+    async def live() -> Response:
+        """Say that the process runs."""
+        return _plain(200, "ok")
+
+    @router.get("/readyz", operation_id="ready", openapi_extra={"security": []})
+    async def ready(request: Request) -> Response:
+        """Say whether requests can be served: the database answers and is migrated, and we are not stopping."""
+        if request.app.state.front.draining:
+            return _plain(503, "stopping")
+        return _plain(200, "ready") if await _database_answers(request.app.state.env) else _plain(503, "no database")
+
+    @router.get("/openapi.json", operation_id="getOpenApiJson", openapi_extra={"security": []})
+    async def openapi_json(request: Request) -> Response:
+        """Return the API's OpenAPI document as JSON."""
+        return Response(document.as_json(request.app.state.document), media_type="application/json")
+
+    @router.get("/openapi.yaml", operation_id="getOpenApiYaml", openapi_extra={"security": []})
+    async def openapi_yaml(request: Request) -> Response:
+        """Return the API's OpenAPI document as YAML."""
+        return Response(document.as_yaml(request.app.state.document), media_type="application/yaml")
+
+    return router
+
+
+def _plain(status: int, text: str) -> Response:
+    headers = {"cache-control": "no-store"} | ({"retry-after": "1"} if status == 503 else {})
+    return Response(f'{{"status":"{text}"}}', status, headers, media_type="application/json")
+
+
+async def _database_answers(env: Env) -> bool:
+    try:
+        async with asyncio.timeout(_READY_SECONDS), env.db.reading(ALL_TENANTS) as tx:
+            await tx.all("SELECT version FROM cache_versions LIMIT 1")
+    except Exception:  # whatever it is, requests can't be served now
+        return False
+    return True
+
+
+def make_env(settings: Settings) -> Env:
+    """Return the Env of *settings*, whose database_url must be set."""
+    if settings.database_url is None:
+        raise ValueError("FULFILLMENT_DATABASE_URL is not set; `fulfillment serve` sets it for its processes")
+    db = Database(
+        settings.database_url.get_secret_value(),
+        size=settings.pool_size,
+        timeout_seconds=settings.database_timeout_seconds,
+        prepared_statements=settings.prepared_statements,
+    )
+    return Env(settings, db, Caches(db), read_secrets(settings))
+
+
+def read_secrets(settings: Settings) -> Secrets:
+    """Return the secrets of the settings, or those of the data folder, made on its first use."""
+    given = (settings.token_keys, settings.data_keys, settings.pepper, settings.cursor_key)
+    if all(value is not None for value in given):
+        return Secrets.from_settings_values(
+            **{
+                name: getattr(settings, name).get_secret_value()
+                for name in ("token_keys", "data_keys", "pepper", "cursor_key")
+            }
+        )
+    return load_or_create(settings.data_dir / "secrets.json")
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it begins to stop."""
+
+    def __init__(self, config: uvicorn.Config, front: Front, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._front = front
+        self._tell_ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        self._tell_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop taking work, finish what is under way."""
+        self._front.draining = True
+        await super().shutdown(sockets)
+
+
+@contextlib.asynccontextmanager
+async def running(env: Env) -> AsyncGenerator[None]:
+    """Keep an Env's caches watched while the block runs."""
+    watching = asyncio.create_task(env.caches.watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await env.db.close()
+
+
+async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
+    env = make_env(settings)
+    access_log = AccessLog(sys.stderr, text=settings.log_format == "text")
+    front = create_app(env, access_log=access_log)
+    config = uvicorn.Config(
+        front,
+        loop="uvloop",
+        http="httptools",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        backlog=2048,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=_GRACEFUL_SECONDS,
+    )
+    async with running(env):
+        await _Server(config, front, ready).serve([listener])
+    access_log.flush()
+
+
+def main() -> int:
+    """Serve the API on an inherited socket (--fd) or on the settings' address."""
+    import uvloop
+
+    parser = argparse.ArgumentParser(prog="fulfillment api")
+    parser.add_argument("--fd", type=int, help="a listening socket")
+    parser.add_argument("--ready-fd", type=int, help="where to write a line once serving")
+    arguments = parser.parse_args()
+    settings = settings_module.load()
+    logs.configure(settings.log_level, settings.log_format)
+    if arguments.fd is not None:
+        listener = socket.socket(fileno=arguments.fd)
+    else:
+        listener = socket.create_server((settings.host, settings.port), backlog=2048)
+
+    def ready() -> None:
+        if arguments.ready_fd is not None:
+            os.write(arguments.ready_fd, b"ready\n")
+            os.close(arguments.ready_fd)
+
+    uvloop.run(_serve(settings, listener, ready))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
