@@ -1,0 +1,1 @@
+"""Lots, movements, reservations; first expired, first out. Owns: lots, inventory_movements, reservations."""

@@ -1,0 +1,1 @@
+"""Methods, prices, addresses, carriers, tracking numbers, checkpoints. Owns: shipping_methods, shipments."""
