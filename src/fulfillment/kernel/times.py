@@ -1,8 +1,8 @@
-"""Moments as the contract writes them."""
+"""Moments on the wire: RFC 3339 in UTC, with milliseconds."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 
-def to_wire(at: datetime) -> str:
-    """Return *at* (aware UTC) as RFC 3339 with milliseconds: ``2023-10-01T12:00:00.123Z``."""
-    return at.isoformat(timespec="milliseconds")[:23] + "Z"
+def to_wire(moment: datetime) -> str:
+    """Return an aware *moment* as every answer writes it: ``2023-10-01T12:00:00.123Z``, cut, not rounded."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

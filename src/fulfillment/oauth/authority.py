@@ -1,0 +1,80 @@
+"""What one process keeps in memory to give and check tokens: keys, tokens it knows, failed attempts."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from fulfillment.infra.caches import Caches, Snapshot
+from fulfillment.infra.env import Env
+from fulfillment.infra.secrets import Secrets
+from fulfillment.infra.settings import Settings
+from fulfillment.kernel.callers import Caller
+from fulfillment.oauth.domain import Client
+from fulfillment.oauth.throttle import Throttle
+from fulfillment.oauth.tokens import Tokens
+
+CLIENTS: Final = "clients"  # the name of the cache
+_KNOWN_TOKENS: Final = 10_000
+
+ClientsSnapshot = Snapshot[Mapping[str, Client]]
+
+
+@dataclass(slots=True)
+class KnownToken:
+    """A token whose signature and claims were found good."""
+
+    caller: Caller
+    not_before: float  # Unix seconds, leeway included
+    good_until: float
+    clients: ClientsSnapshot | None = None  # by which its client was last judged
+    live: bool = False  # and what came of it
+
+
+@dataclass(slots=True)
+class Authority:
+    """The memory of one process."""
+
+    settings: Settings
+    secrets: Secrets
+    tokens: Tokens
+    throttle: Throttle
+    known: OrderedDict[bytes, KnownToken] = field(default_factory=OrderedDict[bytes, KnownToken])
+
+    def remember(self, credentials: bytes, token: KnownToken) -> None:
+        """Keep *token* under the header value it came in; the longest unused is forgotten first."""
+        self.known[credentials] = token
+        if len(self.known) > _KNOWN_TOKENS:
+            self.known.popitem(last=False)
+
+
+_authorities: WeakKeyDictionary[Caches, dict[tuple[int, int], Authority]] = WeakKeyDictionary()
+
+
+def authority_of(env: Env) -> Authority:
+    """Return the authority of *env*, the same for the life of the process."""
+    found = _authorities.get(env.caches)
+    if found is None:
+        found = _authorities[env.caches] = {}
+    # An authority holds both, so that their ids name nothing else while it lives.
+    key = (id(env.settings), id(env.secrets))
+    authority = found.get(key)
+    if authority is None:
+        authority = found[key] = _made(env)
+    return authority
+
+
+def _made(env: Env) -> Authority:
+    base_url = env.settings.base_url
+    return Authority(
+        env.settings,
+        env.secrets,
+        Tokens(
+            env.secrets.token_keys,
+            issuer=base_url,
+            audience=base_url + "/v1",
+            ttl_seconds=env.settings.token_ttl_seconds,
+        ),
+        Throttle(env.settings.token_failures_per_minute),
+    )
