@@ -100,18 +100,19 @@ def test_a_scan_without_index_goes_between_those_with_one_by_time():
 
 
 def test_an_inserted_scan_moves_the_others_up():
-    """When a carrier inserts an older scan, the later ones come with a higher index and keep their order."""
-    a, c = scan(1, T.INFO_RECEIVED, index=0), scan(3, T.OUT_FOR_DELIVERY, index=1)
-    inserted = scan(2, T.IN_TRANSIT, index=1)
+    """When a carrier inserts an older scan, the later ones get a higher index; stale news is ignored."""
+    local = {"checkpoint_time": None, "time_is_zoned": False}
+    # By their local times, C would come before B: it was scanned west of B.
+    a = scan(1, T.INFO_RECEIVED, index=0)
+    b = scan(3, T.IN_TRANSIT, raw_time="2026-12-01T03:30:00", index=1, **local)
+    c = scan(3, T.OUT_FOR_DELIVERY, raw_time="2026-12-01T03:00:00", index=1, **local)
 
-    merged = merge((a, c), (a, inserted, scan(3, T.OUT_FOR_DELIVERY, index=2)))
+    merged = merge((a, c), (a, b, replace(c, index=2)))
+    stale = merge(merged.checkpoints, (a, c))
 
-    assert [each.tag for each in merged.checkpoints] == [T.INFO_RECEIVED, T.IN_TRANSIT, T.OUT_FOR_DELIVERY]
-    assert [each.tag for each in merge(merged.checkpoints, (c,)).checkpoints] == [
-        T.INFO_RECEIVED,
-        T.IN_TRANSIT,
-        T.OUT_FOR_DELIVERY,
-    ]
+    assert merged.checkpoints == (a, b, replace(c, index=2))
+    assert stale.checkpoints == merged.checkpoints
+    assert (merged.changed, stale.changed) == (True, False)
 
 
 @pytest.mark.parametrize(

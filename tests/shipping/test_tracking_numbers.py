@@ -113,6 +113,12 @@ def test_a_country_that_does_not_exist_is_no_postal_number():
     assert identify("RB123456785XX").check_digit == "unknown"
 
 
+@pytest.mark.parametrize("number", ["RB700000000US", "RB000000005US"])
+def test_the_postal_check_digit_has_two_exceptions(number):
+    """By hand: 7 x 8 leaves 1, so 10, written 0; nothing leaves 0, so 11, written 5."""
+    assert identify(number).check_digit == "valid"
+
+
 def test_another_carrier_s_number_is_refused():
     """A UPS number can't be a FedEx parcel's: the packer took the wrong label."""
     with pytest.raises(TrackingNumberInvalid, match="number of UPS, not of FedEx"):
