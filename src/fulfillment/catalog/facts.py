@@ -30,9 +30,9 @@ _CLAIM_DENIED_BY: Final[Mapping[str, frozenset[str]]] = {
     "soy_free": frozenset({"soy"}),
     "sesame_free": frozenset({"sesame"}),
 }
-# Twelve digits with six places stay exact under Decimal's 28 digits through every conversion.
-_AMOUNT: Final = re.compile(r"\d{1,9}(\.\d{1,6})?")
-_DAILY_VALUE: Final = re.compile(r"<1%|\d[\d,]{0,9}%|\*\*|\*|†")
+# Nine digits and six places stay exact under Decimal's 28 digits through every conversion.
+_AMOUNT: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+_DAILY_VALUE: Final = re.compile(r"<1%|[0-9][0-9,]{0,9}%|\*\*|\*|†")
 _SHOWN_PLACES: Final = Decimal("0.0001")
 _TOLERATED_POINTS: Final = 1  # a maker may compute from the amount before it was rounded
 _SERVINGS: Final = range(1, 101)
@@ -186,7 +186,7 @@ class FactsRow:
     group: Group
     exact: Fraction | None  # the sum; a third of a serving has no finite decimal
     unit: str | None
-    daily_value: str | None  # None: not comparable (calories, an unknown unit)
+    daily_value: str | None  # None: not comparable (calories, protein, an unknown unit)
     diet_based: bool  # the percentage rests on a diet of 2,000 calories
     product_ids: tuple[int, ...]  # ascending
     incomplete: bool  # at least one product names it without an amount
@@ -451,7 +451,7 @@ def _daily_value(share: _Share, exact: Fraction | None) -> str | None:
     nutrient = share.nutrient
     if nutrient is None:
         return NO_DAILY_VALUE
-    if not share.comparable or not nutrient.unit:
+    if not share.comparable or not nutrient.unit or nutrient.quality_corrected:
         return None
     if nutrient.daily_value is None:
         return NO_DAILY_VALUE
@@ -633,7 +633,8 @@ def _line_issues(place: int, line: Ingredient) -> Iterator[PanelIssue]:
 def _unknown_nutrient(pointer: str, line: Ingredient) -> Iterator[PanelIssue]:
     if "%" not in (line.daily_value or ""):
         return
-    close = get_close_matches(line.name, nutrients.known_names(), n=1, cutoff=0.8)
+    names = {name.casefold(): name for name in nutrients.known_names()}
+    close = [names[key] for key in get_close_matches(nutrients.bare_name(line.name), names, n=1, cutoff=0.8)]
     hint = f"; did you mean {close[0]!r}?" if close else "."
     message = f"{line.name!r} declares {line.daily_value}, but no daily value goes by that name{hint}"
     yield PanelIssue(PanelIssueCode.NUTRIENT_UNKNOWN, f"{pointer}/name", message, close[0] if close else None)
@@ -649,28 +650,26 @@ def _percent_issues(
             yield PanelIssue(PanelIssueCode.DAILY_VALUE_WRONG, pointer, message, expected)
         return
     expected = nutrients.percent_text(amount, nutrient.daily_value)
-    if declared is None or "%" not in declared:
+    stated = declared if declared and "%" in declared else None
+    if nutrient.quality_corrected and (stated is None or _points(stated) <= _points(expected)):
+        return
+    if stated is None:
         message = f"{nutrient.name} has a daily value: {expected} is missing."
         yield PanelIssue(PanelIssueCode.DAILY_VALUE_MISSING, pointer, message, expected)
-    elif not _agree(declared, expected):
-        yield _wrong_percent(pointer, nutrient, amount, declared, expected)
+    elif stated.replace(",", "") != expected:
+        yield from _wrong_percent(pointer, nutrient, amount, stated, expected)
 
 
 def _wrong_percent(
-    pointer: str, nutrient: Nutrient, amount: Fraction, declared: str, expected: str
-) -> PanelIssue:
+    pointer: str, nutrient: Nutrient, amount: Fraction, stated: str, expected: str
+) -> Iterator[PanelIssue]:
     former = nutrient.former_daily_value
-    if former is not None and _agree(declared, nutrients.percent_text(amount, former)):
-        message = (
-            f"{nutrient.name} declares {declared}, by the daily values before 2016; now it is {expected}."
-        )
-        return PanelIssue(PanelIssueCode.DAILY_VALUE_OUTDATED, pointer, message, expected)
-    message = f"{nutrient.name} declares {declared}, but the amount is {expected} of the daily value."
-    return PanelIssue(PanelIssueCode.DAILY_VALUE_WRONG, pointer, message, expected)
-
-
-def _agree(declared: str, computed: str) -> bool:
-    return abs(_points(declared) - _points(computed)) <= _TOLERATED_POINTS
+    if former is not None and stated.replace(",", "") == nutrients.percent_text(amount, former):
+        message = f"{nutrient.name} declares {stated}, by the daily values before 2016; now it is {expected}."
+        yield PanelIssue(PanelIssueCode.DAILY_VALUE_OUTDATED, pointer, message, expected)
+    elif abs(_points(stated) - _points(expected)) > _TOLERATED_POINTS:
+        message = f"{nutrient.name} declares {stated}, but the amount is {expected} of the daily value."
+        yield PanelIssue(PanelIssueCode.DAILY_VALUE_WRONG, pointer, message, expected)
 
 
 def _points(percent: str) -> int:

@@ -54,6 +54,7 @@ class Nutrient:
     aliases: tuple[str, ...] = ()  # lower case, without brackets
     measures: tuple[Measure, ...] = ()
     spelled_qualifiers: tuple[str, ...] = ()  # further words after the unit that mean the same
+    quality_corrected: bool = False  # the percentage also depends on a score that no label declares
 
     @property
     def label_unit(self) -> str | None:
@@ -128,7 +129,14 @@ NUTRIENTS: Final[tuple[Nutrient, ...]] = (
     _macro("Dietary Fiber", "g", "28", "25", "fiber", "fibre", "dietary fibre"),
     _macro("Total Sugars", "g", None, None, "sugars", "sugar"),
     _macro("Added Sugars", "g", "50", None, "includes added sugars"),
-    _macro("Protein", "g", "50", "50"),
+    Nutrient(
+        "Protein",
+        Group.MACRONUTRIENT,
+        "g",
+        daily_value=Decimal(50),
+        former_daily_value=Decimal(50),
+        quality_corrected=True,  # 21 CFR 101.9(c)(7): collagen's 18 g are 0%
+    ),
     _micro("Vitamin A", "900 mcg RAE", "1500", _LIMIT_A, measures=(Measure("iu", Decimal("0.3")),)),
     _micro("Vitamin C", "90 mg", "60", "2000", "ascorbic acid"),
     _micro(
