@@ -64,7 +64,7 @@ def create_app(env: Env, *, access_log: AccessLog | None = None) -> Front:
     )
     inner.state.env = env
     inner.state.front = front
-    inner.state.document = served
+    inner.state.document = front.document = served
     return front
 
 

@@ -389,6 +389,7 @@ class Front:
         self._hosts = _hosts(env)
         self.in_flight = 0
         self.draining = False
+        self.document: Mapping[str, Any] = {}  # the served OpenAPI document
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event."""

@@ -1,0 +1,1 @@
+"""The `fulfillment` command: one module for each noun."""
