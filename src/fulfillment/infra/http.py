@@ -164,7 +164,9 @@ class Poster:
         pool = self._pools[-1] if monotonic() < self._pools[-1].ends_at else await self._renew_pool()
         pool.in_flight += 1
         try:
-            response = await pool.session.post(url, data=body, headers=headers, allow_redirects=False)
+            response = await pool.session.post(
+                url, data=aiohttp.BytesPayload(body), headers=headers, allow_redirects=False
+            )
             sent.status = response.status
             sent.retry_after = response.headers.get("Retry-After")
             try:
@@ -292,7 +294,7 @@ async def _read_start(response: aiohttp.ClientResponse, sent: _Try) -> None:
 
 
 def retry_after_seconds(value: str, now: Callable[[], datetime]) -> int | None:
-    """Return the wait a Retry-After header asks for (seconds or an HTTP date), or None if it is unreadable."""
+    """Return the wait a Retry-After header asks for (seconds or an HTTP date), or None if it is neither."""
     value = value.strip()
     if value.isascii() and value.isdigit():
         return min(int(value[:12]), LONGEST_RETRY_AFTER)
@@ -330,5 +332,6 @@ _FAULTS: Final = (
 _CONNECT_FAULTS: Final = (
     ((ConnectionRefusedError,), Fault.CONNECT_REFUSED),
     ((TimeoutError,), Fault.CONNECT_TIMEOUT),
-    ((aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionError), Fault.RESET),
+    ((aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError), Fault.RESET),
+    ((aiohttp.ClientOSError, ConnectionError), Fault.RESET),
 )
