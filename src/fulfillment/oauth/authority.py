@@ -4,9 +4,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from weakref import WeakKeyDictionary
 
-from fulfillment.infra.caches import Caches, Snapshot
+from fulfillment.infra.caches import Snapshot
 from fulfillment.infra.env import Env
 from fulfillment.infra.secrets import Secrets
 from fulfillment.infra.settings import Settings
@@ -16,6 +15,7 @@ from fulfillment.oauth.throttle import Throttle
 from fulfillment.oauth.tokens import Tokens
 
 CLIENTS: Final = "clients"  # the name of the cache
+_NAME: Final = "oauth.authority"
 _KNOWN_TOKENS: Final = 10_000
 
 ClientsSnapshot = Snapshot[Mapping[str, Client]]
@@ -49,19 +49,11 @@ class Authority:
             self.known.popitem(last=False)
 
 
-_authorities: WeakKeyDictionary[Caches, dict[tuple[int, int], Authority]] = WeakKeyDictionary()
-
-
 def authority_of(env: Env) -> Authority:
     """Return the authority of *env*, the same for the life of the process."""
-    found = _authorities.get(env.caches)
-    if found is None:
-        found = _authorities[env.caches] = {}
-    # An authority holds both, so that their ids name nothing else while it lives.
-    key = (id(env.settings), id(env.secrets))
-    authority = found.get(key)
-    if authority is None:
-        authority = found[key] = _made(env)
+    authority: Authority | None = env.local.get(_NAME)
+    if authority is None or authority.settings is not env.settings or authority.secrets is not env.secrets:
+        authority = env.local[_NAME] = _made(env)
     return authority
 
 

@@ -122,9 +122,7 @@ class InvalidToken(FulfillmentError):
     title = "The token is not valid"
 
     def __init__(self, detail: str) -> None:
-        super().__init__(
-            detail, challenge=f'{BEARER_CHALLENGE}, error="invalid_token", error_description="{detail}"'
-        )
+        super().__init__(detail, challenge=f'{BEARER_CHALLENGE}, error="invalid_token", error_description="{detail}"')
 
 
 class InsufficientScope(FulfillmentError):

@@ -52,7 +52,11 @@ def _address(call: Call) -> str:
 HOT: Final = (HotRoute("POST", wire.TOKEN_PATH, issue_token),)
 
 
-@router.get("/.well-known/oauth-authorization-server", operation_id="getAuthorizationServerMetadata")
+@router.get(
+    "/.well-known/oauth-authorization-server",
+    operation_id="getAuthorizationServerMetadata",
+    openapi_extra={"security": []},
+)
 async def get_authorization_server_metadata(env: EnvDep) -> Response:
     """Tell OAuth clients how this server gives tokens (RFC 8414)."""
     return Response(

@@ -20,9 +20,7 @@ from fulfillment.oauth.domain import (
 )
 
 
-async def issue_token(
-    env: Env, client_id: str, secret: str, *, scope: str, address: str
-) -> tuple[str, Client]:
+async def issue_token(env: Env, client_id: str, secret: str, *, scope: str, address: str) -> tuple[str, Client]:
     """Return an access token for the client, and the client.
 
     Args:
@@ -113,9 +111,7 @@ async def list_clients(env: Env, partner_id: str | None = None) -> Sequence[Clie
         return await queries.select_clients(tx, partner_id)
 
 
-async def revoke_client(
-    env: Env, client_id: str, *, actor: str = "cli", request_id: str | None = None
-) -> None:
+async def revoke_client(env: Env, client_id: str, *, actor: str = "cli", request_id: str | None = None) -> None:
     """Refuse the client from now on: its secrets, and the tokens it already holds. For good.
 
     Raises:
@@ -169,9 +165,7 @@ async def _lock(tx: Tx, client_id: str) -> Client:
     return client
 
 
-async def _audit(
-    tx: Tx, env: Env, client: Client, action: str, *, actor: str, request_id: str | None
-) -> None:
+async def _audit(tx: Tx, env: Env, client: Client, action: str, *, actor: str, request_id: str | None) -> None:
     await audit.record(
         tx,
         actor=actor,

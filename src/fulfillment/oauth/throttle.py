@@ -20,8 +20,8 @@ class Throttle:
     """Failures by client id and by address.
 
     A pair of client and address that succeeded within the hour is counted by itself. So nobody locks a
-    partner out by guessing at its client id, or by sharing its way to the internet; and still no pair has more
-    tries than the limit.
+    partner out by guessing at its client id, or by sharing its way to the internet; and still no pair has
+    more tries than the limit.
     """
 
     def __init__(self, per_minute: int) -> None:

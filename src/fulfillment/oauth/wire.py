@@ -27,9 +27,7 @@ class TokenRequest:
     scope: str  # empty: whatever the client has
 
 
-def read_token_request(
-    headers: Sequence[tuple[bytes, bytes]], query_string: bytes, body: bytes
-) -> TokenRequest:
+def read_token_request(headers: Sequence[tuple[bytes, bytes]], query_string: bytes, body: bytes) -> TokenRequest:
     """Return what is asked for, and by whom.
 
     Raises:
