@@ -136,7 +136,7 @@ def _lines(demo: Mapping[str, Any], path: Path) -> Sequence[str]:
         "",
         f"  {token}",
         f"  curl -s '{demo['api_url']}/products?search=omega&limit=3' -H \"Authorization: Bearer $TOKEN\"",
-        f"  curl -s {demo['api_url']}/orders -H \"Authorization: Bearer $TOKEN\" "
+        f'  curl -s {demo["api_url"]}/orders -H "Authorization: Bearer $TOKEN" '
         f"-H 'Content-Type: application/json' -H \"Idempotency-Key: first-$RANDOM\" -d '{order}'",
         "",
     )

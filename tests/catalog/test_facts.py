@@ -48,17 +48,14 @@ def row(pack: PackFacts, name: str) -> FactsRow:
 def shown(pack: PackFacts) -> list[tuple[str, str | None, str | None, str | None]]:
     """Return the rows as a reader of the panel sees them."""
     return [
-        (row.name, None if row.amount is None else f"{row.amount:f}", row.unit, row.daily_value)
-        for row in pack.rows
+        (row.name, None if row.amount is None else f"{row.amount:f}", row.unit, row.daily_value) for row in pack.rows
     ]
 
 
 def panel_of(*lines: tuple[str, str | None, str | None, str | None]) -> FactsPanel:
     """Return a panel of name, amount, unit and declared percentage."""
     keys = ("name", "amount", "unit", "dailyValue")
-    return FactsPanel.of(
-        {"servingSize": 1, "ingredients": [dict(zip(keys, line, strict=True)) for line in lines]}
-    )
+    return FactsPanel.of({"servingSize": 1, "ingredients": [dict(zip(keys, line, strict=True)) for line in lines]})
 
 
 MULTI = product(
@@ -72,9 +69,7 @@ MULTI = product(
     others=("Gelatin", "rice flour"),
     free_from=("gluten_free", "soy_free"),
 )
-D3 = product(
-    2, "D3", ("Vitamin D", "2000", "IU"), others=("Olive oil", "Gelatin"), free_from=("gluten_free",)
-)
+D3 = product(2, "D3", ("Vitamin D", "2000", "IU"), others=("Olive oil", "Gelatin"), free_from=("gluten_free",))
 FISH_OIL = product(
     3,
     "Fish Oil",
@@ -215,6 +210,21 @@ class TestCombinedPanel:
 
         assert combined.per_day.other_ingredients == ("Gelatin", "Olive oil", "rice flour")
 
+    def test_other_ingredients_keep_one_spelling_whatever_the_order(self) -> None:
+        """ "Silica" and "silica" are one ingredient, spelled the same whichever product comes first."""
+        upper, lower = product(8, "A", others=["Silica"]), product(9, "B", others=["silica"])
+
+        for first, second in ((upper, lower), (lower, upper)):
+            combined = facts.combined_panel([Intake(first, morning=1), Intake(second, morning=1)])
+            assert combined.per_day.other_ingredients == ("Silica",)
+
+    def test_a_product_without_pills_takes_no_part(self) -> None:
+        """Fish oil with no pill in any slot brings no row, no allergen and no warning."""
+        items = [Intake(D3, morning=1), Intake(FISH_OIL)]
+
+        assert facts.combined_panel(items) == facts.combined_panel(items[:1])
+        assert facts.lint(items) == ()
+
     def test_externals_stand_beside_and_are_not_summed(self) -> None:
         """Whey's vitamin D is not in the day's total, but its milk is in what the order contains."""
         combined = facts.combined_panel([Intake(D3, morning=1), Intake(WHEY)])
@@ -240,9 +250,7 @@ class TestCombinedPanel:
 
     def test_a_product_on_two_lines_is_added_up(self) -> None:
         """Two lines of one D3 pill are 100 mcg from one product."""
-        vitamin_d = row(
-            facts.combined_panel([Intake(D3, morning=1), Intake(D3, evening=1)]).per_day, "Vitamin D"
-        )
+        vitamin_d = row(facts.combined_panel([Intake(D3, morning=1), Intake(D3, evening=1)]).per_day, "Vitamin D")
 
         assert (vitamin_d.amount, vitamin_d.product_ids) == (Decimal(100), (2,))
 
@@ -346,10 +354,7 @@ class TestLint:
         (_, warning) = facts.lint([Intake(D3, morning=1, evening=1), Intake(MULTI, morning=2)])
 
         assert warning.code == FactsCode.UPPER_LIMIT_EXCEEDED
-        assert (
-            warning.message
-            == "Vitamin D is 125 mcg a day, over the adults' upper limit of 100 mcg: Multi, D3."
-        )
+        assert warning.message == "Vitamin D is 125 mcg a day, over the adults' upper limit of 100 mcg: Multi, D3."
         assert warning.product_ids == (1, 2)
         assert warning.details == {
             "nutrient": "Vitamin D",
@@ -396,9 +401,7 @@ class TestLint:
         assert (fish.message, fish.product_ids) == ("Contains fish: Fish Oil.", (3,))
         assert (milk.message, milk.product_ids) == ("Contains milk: Whey.", (5,))
 
-    @pytest.mark.parametrize(
-        ("slot", "late"), [("morning", 0), ("afternoon", 0), ("evening", 1), ("sleep", 1)]
-    )
+    @pytest.mark.parametrize(("slot", "late"), [("morning", 0), ("afternoon", 0), ("evening", 1), ("sleep", 1)])
     def test_a_stimulant_is_late_in_the_evening_and_before_sleep(self, slot: str, late: int) -> None:
         """Caffeine is no warning until the afternoon, and one in the evening or sleep pack."""
         warnings = facts.lint([Intake(CAFFEINE, **{slot: 1})])
@@ -467,9 +470,7 @@ class TestPanelIssues:
     def test_one_point_is_a_makers_rounding(self) -> None:
         """13 mcg of selenium are 24 %: 23 and 25 pass, 22 and 26 do not."""
         declared = {
-            percent: [
-                issue.code for issue in facts.panel_issues(panel_of(("Selenium", "13", "mcg", percent)))
-            ]
+            percent: [issue.code for issue in facts.panel_issues(panel_of(("Selenium", "13", "mcg", percent)))]
             for percent in ("22%", "23%", "25%", "26%")
         }
 
@@ -482,9 +483,7 @@ class TestPanelIssues:
 
     def test_a_repeated_line_and_a_wrong_order_are_found(self) -> None:
         """Zinc twice is a repetition; vitamin C below zinc is out of order."""
-        panel = panel_of(
-            ("Zinc", "11", "mg", "100%"), ("Vitamin C", "90", "mg", "100%"), ("Zinc", "11", "mg", "100%")
-        )
+        panel = panel_of(("Zinc", "11", "mg", "100%"), ("Vitamin C", "90", "mg", "100%"), ("Zinc", "11", "mg", "100%"))
 
         assert [(issue.code, issue.pointer) for issue in facts.panel_issues(panel)] == [
             (PanelIssueCode.INGREDIENT_REPEATED, "/ingredients/2/name"),
@@ -537,9 +536,7 @@ class TestReadingAPanel:
 
         assert [error.pointer for error in failure.value.errors] == ["/supplementFactsPanel"]
 
-    @pytest.mark.parametrize(
-        "amount", ["-1", "1e3", "NaN", "1,000", "", "٣", "1.", "1234567890", "0.1234567"]
-    )
+    @pytest.mark.parametrize("amount", ["-1", "1e3", "NaN", "1,000", "", "٣", "1.", "1234567890", "0.1234567"])
     def test_an_amount_is_a_plain_decimal(self, amount: str) -> None:
         """Signs, exponents, separators, other digits and more than nine and six places are refused."""
         with pytest.raises(FactsPanelInvalid):
@@ -624,6 +621,55 @@ class TestUnits:
     def test_percentages_are_whole_and_half_up(self, amount: str, daily: str, text: str) -> None:
         """1.5 % is 2 %, 1.49 % is 1 %, just under one is <1%, nothing is 0%."""
         assert nutrients.percent_text(Fraction(amount), Decimal(daily)) == text
+
+    @pytest.mark.parametrize(
+        ("name", "daily", "limit"),
+        [
+            ("Total Fat", "78 g", None),
+            ("Saturated Fat", "20 g", None),
+            ("Cholesterol", "300 mg", None),
+            ("Total Carbohydrate", "275 g", None),
+            ("Dietary Fiber", "28 g", None),
+            ("Added Sugars", "50 g", None),
+            ("Protein", "50 g", None),
+            ("Vitamin A", "900 mcg RAE", "3000"),
+            ("Vitamin C", "90 mg", "2000"),
+            ("Vitamin D", "20 mcg", "100"),
+            ("Vitamin E", "15 mg", "1000"),
+            ("Vitamin K", "120 mcg", None),
+            ("Thiamin", "1.2 mg", None),
+            ("Riboflavin", "1.3 mg", None),
+            ("Niacin", "16 mg NE", "35"),
+            ("Vitamin B6", "1.7 mg", "100"),
+            ("Folate", "400 mcg DFE", "1700"),
+            ("Vitamin B12", "2.4 mcg", None),
+            ("Biotin", "30 mcg", None),
+            ("Pantothenic Acid", "5 mg", None),
+            ("Choline", "550 mg", "3500"),
+            ("Calcium", "1300 mg", "2500"),
+            ("Iron", "18 mg", "45"),
+            ("Phosphorus", "1250 mg", "4000"),
+            ("Iodine", "150 mcg", "1100"),
+            ("Magnesium", "420 mg", "350"),
+            ("Zinc", "11 mg", "40"),
+            ("Selenium", "55 mcg", "400"),
+            ("Copper", "0.9 mg", "10"),
+            ("Manganese", "2.3 mg", "11"),
+            ("Chromium", "35 mcg", None),
+            ("Molybdenum", "45 mcg", "2000"),
+            ("Chloride", "2300 mg", "3600"),
+            ("Sodium", "2300 mg", None),
+            ("Potassium", "4700 mg", None),
+        ],
+    )
+    def test_daily_values_and_upper_limits(self, name: str, daily: str, limit: str | None) -> None:
+        """The daily values are those of 2016, the limits those of the Dietary Reference Intakes for adults."""
+        nutrient = nutrients.find_nutrient(name)
+
+        assert nutrient is not None
+        assert f"{nutrient.daily_value} {nutrient.label_unit}" == daily
+        upper = nutrient.upper_limit
+        assert (None if upper is None else upper.amount) == (None if limit is None else Decimal(limit))
 
     def test_the_table_has_the_order_of_the_law(self) -> None:
         """The vitamins and minerals stand as 21 CFR 101.36 lists them."""

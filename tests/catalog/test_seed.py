@@ -200,9 +200,7 @@ def test_what_names_an_allergen_declares_it() -> None:
 
     for product in PRODUCTS:
         panel = product["supplementFactsPanel"]
-        text = " ".join(
-            [*panel["otherIngredients"], *(line["name"] for line in panel["ingredients"])]
-        ).casefold()
+        text = " ".join([*panel["otherIngredients"], *(line["name"] for line in panel["ingredients"])]).casefold()
         for word, allergen in words.items():
             if word in text:
                 assert allergen in product["containsAllergens"], (product["name"], word)

@@ -503,9 +503,7 @@ def _external_wire(product: ProductFacts) -> dict[str, object]:
         "countedInTotals": False,
         "supplementFactsPanel": product.panel.to_wire() if product.panel else None,
         "contains": sorted(product.contains_allergens),
-        "freeFrom": sorted(
-            claim for claim in product.free_from if not denied(claim, product.contains_allergens)
-        ),
+        "freeFrom": sorted(claim for claim in product.free_from if not denied(claim, product.contains_allergens)),
     }
 
 
@@ -640,9 +638,7 @@ def _unknown_nutrient(pointer: str, line: Ingredient) -> Iterator[PanelIssue]:
     yield PanelIssue(PanelIssueCode.NUTRIENT_UNKNOWN, f"{pointer}/name", message, close[0] if close else None)
 
 
-def _percent_issues(
-    pointer: str, nutrient: Nutrient, amount: Fraction, declared: str | None
-) -> Iterator[PanelIssue]:
+def _percent_issues(pointer: str, nutrient: Nutrient, amount: Fraction, declared: str | None) -> Iterator[PanelIssue]:
     if nutrient.daily_value is None:
         if declared is not None and "%" in declared:
             expected = NO_DAILY_VALUE if nutrient.unit else None
@@ -725,9 +721,7 @@ def _ingredient(raw: object, pointer: str, faults: list[FieldError]) -> Ingredie
     line = cast(dict[str, object], raw)
     unit, daily = line.get("unit"), line.get("dailyValue")
     if daily is not None and not (isinstance(daily, str) and _DAILY_VALUE.fullmatch(daily)):
-        faults.append(
-            FieldError(f"{pointer}/dailyValue", "Must be a percentage like 278% or <1%, ** or null.")
-        )
+        faults.append(FieldError(f"{pointer}/dailyValue", "Must be a percentage like 278% or <1%, ** or null."))
         daily = None
     return Ingredient(
         _text(line.get("name"), f"{pointer}/name", faults),
@@ -742,9 +736,7 @@ def _amount(raw: object, pointer: str, faults: list[FieldError]) -> Decimal | No
         return None
     if isinstance(raw, str) and _AMOUNT.fullmatch(raw):
         return Decimal(raw)
-    faults.append(
-        FieldError(pointer, 'Must be a decimal string like "12.5", with up to six places, or null.')
-    )
+    faults.append(FieldError(pointer, 'Must be a decimal string like "12.5", with up to six places, or null.'))
     return None
 
 

@@ -260,9 +260,7 @@ def convert_mass(amount: Decimal, unit: str, to: str) -> Decimal:
     return amount.scaleb(_POWER_OF_TEN[unit] - _POWER_OF_TEN[to])
 
 
-def in_nutrient_unit(
-    nutrient: Nutrient, label_name: str, amount: Decimal, unit: str | None
-) -> Decimal | None:
+def in_nutrient_unit(nutrient: Nutrient, label_name: str, amount: Decimal, unit: str | None) -> Decimal | None:
     """Return a label's amount in the nutrient's own unit, or None where no fixed factor leads there.
 
     Args:

@@ -21,9 +21,7 @@ def serve(
     """Start the database, migrate it, start API and worker, and stop all of it on Ctrl-C or SIGTERM."""
     from fulfillment.cli.serve import serve as serve_all
 
-    return serve_all(
-        settings_module.load(host=host, port=port, data_dir=data_dir, processes=processes, worker=worker)
-    )
+    return serve_all(settings_module.load(host=host, port=port, data_dir=data_dir, processes=processes, worker=worker))
 
 
 def api() -> None:

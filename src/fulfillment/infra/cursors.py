@@ -96,10 +96,14 @@ def to_page(rows: Sequence[T], request: PageRequest, key_of: Callable[[T], tuple
         older = key_of(items[-1]) if items and request.after is not None else request.after
         return Page(items, older, key_of(items[0]) if more else None)
     behind = request.after is not None
-    return Page(items, key_of(items[-1]) if more else None, (key_of(items[0]) if items else request.after) if behind else None)
+    return Page(
+        items, key_of(items[-1]) if more else None, (key_of(items[0]) if items else request.after) if behind else None
+    )
 
 
-def cursors_of(page: Page[T], request: PageRequest, key: bytes, listing: Listing) -> tuple[str | None, list[tuple[str, str]]]:
+def cursors_of(
+    page: Page[T], request: PageRequest, key: bytes, listing: Listing
+) -> tuple[str | None, list[tuple[str, str]]]:
     """Return the body's cursor, which goes on in the direction asked for, and the targets of the Link header.
 
     Returns:

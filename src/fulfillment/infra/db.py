@@ -68,7 +68,9 @@ class ReadTx:
         """Run a SET LOCAL, which holds until the transaction ends."""
         await self._conn.execute(statement)
 
-    async def tuples(self, statement: LiteralString, params: Sequence[object] | Mapping[str, object]) -> list[tuple[Any, ...]]:
+    async def tuples(
+        self, statement: LiteralString, params: Sequence[object] | Mapping[str, object]
+    ) -> list[tuple[Any, ...]]:
         """Return every row as a tuple, for the statements of the hot path."""
         cursor: AsyncCursor[tuple[Any, ...]] = self._conn.cursor(row_factory=tuple_row)
         await cursor.execute(statement, params)

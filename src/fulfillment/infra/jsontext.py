@@ -78,6 +78,4 @@ def _unstorable(value: object) -> bool:
     return False
 
 
-_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_object, parse_constant=_refuse_constant, parse_int=_integer
-)
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_int=_integer)

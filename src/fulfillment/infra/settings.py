@@ -94,7 +94,9 @@ class Settings(BaseSettings):
     warehouse_timezone: str = Field("America/Los_Angeles", description="zone of cut-offs and expiry dates")
     expiry_buffer_days: int = Field(14, ge=0, description="days a pill must last past the end of the supply")
     release_minutes: int | None = Field(
-        None, ge=0, description="minutes after creation until release; default 60 in production, never by itself in the sandbox"
+        None,
+        ge=0,
+        description="minutes after creation until release; default 60 in production, never by itself in the sandbox",
     )
     handling_fee: Decimal = Field(Decimal("5.00"), ge=0, description="dollars for each external line item")
     rate_limit_per_minute: int = Field(0, ge=0, description="requests a minute of one partner; 0: no limit")
@@ -123,7 +125,9 @@ class Settings(BaseSettings):
             ]
             if missing:
                 raise ValueError(
-                    "production needs its secrets: set " + ", ".join(missing) + " (`fulfillment secrets generate` makes them)"
+                    "production needs its secrets: set "
+                    + ", ".join(missing)
+                    + " (`fulfillment secrets generate` makes them)"
                 )
             if self.webhook_allow_http:
                 raise ValueError("production sends webhooks over https only: unset FULFILLMENT_WEBHOOK_ALLOW_HTTP")

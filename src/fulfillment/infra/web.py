@@ -273,7 +273,9 @@ def read_model(model: type[M], value: object) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise ValidationFailed("The request is not valid.", errors=faults_of(error.errors(include_input=False, include_url=False))) from None
+        raise ValidationFailed(
+            "The request is not valid.", errors=faults_of(error.errors(include_input=False, include_url=False))
+        ) from None
 
 
 def faults_of(errors: Iterable[Any]) -> list[FieldError]:
@@ -380,7 +382,9 @@ class Front:
         self._env = env
         self._exact = {(route.method, route.path): route for route in hot if "{" not in route.path}
         self._prefixed = [
-            (route.method, route.path[: route.path.index("{")], route.suffix, route) for route in hot if "{" in route.path
+            (route.method, route.path[: route.path.index("{")], route.suffix, route)
+            for route in hot
+            if "{" in route.path
         ]
         self._allowed = allowed
         self._access_log = access_log

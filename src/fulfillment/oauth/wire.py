@@ -12,7 +12,7 @@ from fulfillment.infra.settings import Settings
 from fulfillment.kernel.callers import Scope
 from fulfillment.oauth.domain import InvalidClient, TokenRefused, UnsupportedGrantType
 
-TOKEN_PATH: Final = "/oauth2/token"  # noqa: S105  a path, no password
+TOKEN_PATH: Final = "/oauth2/token"
 GRANT_TYPE: Final = "client_credentials"
 _FORM: Final = "application/x-www-form-urlencoded"
 _MAX_FIELDS: Final = 32

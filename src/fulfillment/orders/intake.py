@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from fulfillment.catalog import service as catalog
 from fulfillment.infra import caches
-from fulfillment.infra.db import ALL_TENANTS, DatabaseUnavailable, Tx
+from fulfillment.infra.db import DatabaseUnavailable, Tx
 from fulfillment.infra.env import Env
 from fulfillment.infra.wake import wake_workers
 from fulfillment.inventory import service as inventory
@@ -22,7 +21,7 @@ from fulfillment.inventory.allocation import LotBook
 from fulfillment.kernel.errors import FulfillmentError, Unavailable
 from fulfillment.kernel.ids import new_id
 from fulfillment.kernel.times import to_wire as moment
-from fulfillment.orders import preparing, queries, wire
+from fulfillment.orders import queries, wire
 from fulfillment.orders.domain import (
     EVENT_OF,
     DuplicateOrder,
@@ -151,7 +150,9 @@ class Intake:
             try:
                 _settle(asked, (await self._transact([asked]))[0])
             except _Raced:
-                _settle(asked, Unavailable("Another request with this key is running. Try again.", retry_after_seconds=1))
+                _settle(
+                    asked, Unavailable("Another request with this key is running. Try again.", retry_after_seconds=1)
+                )
             except Exception as error:
                 _refuse([asked], error)
         wake_workers(self._env)
@@ -219,9 +220,7 @@ class Intake:
                 if claims
                 else None
             )
-            await inventory.reserve(
-                tx, [(order.id, *pick) for asked, order, _, _ in made for pick in asked.picks]
-            )
+            await inventory.reserve(tx, [(order.id, *pick) for asked, order, _, _ in made for pick in asked.picks])
             await queries.insert_orders(tx, _order_columns(made))
             for _, order, _, holds in made:
                 for hold in holds:
@@ -287,7 +286,9 @@ def _take(asked: Asked, book: LotBook) -> InsufficientStock | None:
     if not short:
         return None
     book.undo([(lot, amount) for _, lot, amount in asked.picks])
-    named = "; ".join(f"product {item['productId']}: {item['requested']} asked, {item['available']} left" for item in short)
+    named = "; ".join(
+        f"product {item['productId']}: {item['requested']} asked, {item['available']} left" for item in short
+    )
     return InsufficientStock(
         f"Too little is left that lasts until {prepared.lasts_until}, the end of the supply: {named}. Nothing was taken.",
         extra={"products": short, "lastsUntil": prepared.lasts_until.isoformat()},

@@ -22,7 +22,9 @@ class Line:
         return self.quantity if self.product.external else self.quantity * days_supply
 
 
-def check_lines(lines: Sequence[tuple[int, DraftLine]], catalog: Mapping[int, Orderable]) -> tuple[list[Line], list[FieldError]]:
+def check_lines(
+    lines: Sequence[tuple[int, DraftLine]], catalog: Mapping[int, Orderable]
+) -> tuple[list[Line], list[FieldError]]:
     """Return the lines that may be made, and every fault of those that may not.
 
     Args:
@@ -56,7 +58,11 @@ def _product_faults(place: int, product: Orderable | None, product_id: int) -> l
     if product is None:
         return [FieldError(at, f"There is no product {product_id}.", "unknown_product")]
     if product.status != "ACTIVE":
-        return [FieldError(at, f"The product is {product.status}; only ACTIVE ones can be ordered.", "product_not_orderable")]
+        return [
+            FieldError(
+                at, f"The product is {product.status}; only ACTIVE ones can be ordered.", "product_not_orderable"
+            )
+        ]
     return []
 
 
@@ -65,7 +71,9 @@ def _placed(place: int, line: DraftLine, product: Orderable) -> tuple[Administra
     given = line.administration
     if product.external:
         if given is not None and given.total != 0:
-            return None, [FieldError(f"{at}/administration", "An external item is not part of the packs: leave it out.")]
+            return None, [
+                FieldError(f"{at}/administration", "An external item is not part of the packs: leave it out.")
+            ]
         return given, []
     faults: list[FieldError] = []
     if not line.pack_description:

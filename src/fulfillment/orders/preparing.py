@@ -122,9 +122,7 @@ def prepare(
         document=wire.document_json(draft, priced, totals, percent(partner.discount), at),
         demands=_demands(lines, draft.days_supply),
         ships_on=ships_on,
-        lasts_until=required_expiry(
-            ships_on, max_transit_days(method, ships_on), draft.days_supply, rules.buffer_days
-        ),
+        lasts_until=required_expiry(ships_on, max_transit_days(method, ships_on), draft.days_supply, rules.buffer_days),
         address=verdict_of(draft),
         content_key=content_key(partner.id, draft, lines),
         release_at=at + rules.release_after if rules.release_after is not None else None,
@@ -145,9 +143,17 @@ def verdict_of(draft: Draft) -> AddressVerdict:
 def content_key(partner_id: str, draft: Draft, lines: list[packs.Line]) -> int:
     """Return a 64-bit hash of who gets what: partner, customer, and the products with their places in the day."""
     content = sorted(
-        (line.product.id, line.quantity, line.administration and (
-            line.administration.morning, line.administration.afternoon, line.administration.evening, line.administration.sleep
-        ))
+        (
+            line.product.id,
+            line.quantity,
+            line.administration
+            and (
+                line.administration.morning,
+                line.administration.afternoon,
+                line.administration.evening,
+                line.administration.sleep,
+            ),
+        )
         for line in lines
     )
     text = f"{partner_id}\n{draft.customer['sourceId']}\n{content}"

@@ -213,6 +213,4 @@ async def select_open_holds(tx: ReadTx, partner_id: str, order_id: str) -> Seque
 
 async def update_hold_released(tx: Tx, *, partner_id: str, order_id: str, id: str, actor: str, at: datetime) -> int:
     """Mark an open hold as released; return 0 when there is none."""
-    return await tx.execute(
-        UPDATE_HOLD_RELEASED, partner_id=partner_id, order_id=order_id, id=id, actor=actor, at=at
-    )
+    return await tx.execute(UPDATE_HOLD_RELEASED, partner_id=partner_id, order_id=order_id, id=id, actor=actor, at=at)

@@ -73,9 +73,7 @@ async def prepare_order(env: Env, caller: Caller, draft: Draft) -> tuple[Prepare
     methods = (await shipping.get_methods(env)).value
     partner = everyone.value[caller.partner_id]
     at = now_of(env, partner)
-    prepared = prepare(
-        draft, products.value, partner, methods[draft.shipping_method].price, rules_of(env), at
-    )
+    prepared = prepare(draft, products.value, partner, methods[draft.shipping_method].price, rules_of(env), at)
     return prepared, (products.version, everyone.version)
 
 
@@ -193,7 +191,13 @@ async def hold_order(
 ) -> Order:
     """Put a hold on a locked *order* and tell the partner."""
     await queries.insert_hold(
-        tx, id=new_id(at), order_id=order.id, partner_id=order.partner_id, code=code.value, note=note, actor=actor,
+        tx,
+        id=new_id(at),
+        order_id=order.id,
+        partner_id=order.partner_id,
+        code=code.value,
+        note=note,
+        actor=actor,
         created_at=at,
     )
     return await _change(tx, partner, await _with_holds(tx, order), at, "order.held")

@@ -216,7 +216,9 @@ def line_json(priced: PricedLine) -> dict[str, object]:
     return shown
 
 
-def document_json(draft: Draft, lines: Sequence[PricedLine], totals: Totals, discount: str, created_at: datetime) -> str:
+def document_json(
+    draft: Draft, lines: Sequence[PricedLine], totals: Totals, discount: str, created_at: datetime
+) -> str:
     """Return the part of an order's answer that never changes, as JSON text."""
     return jsontext.write(
         {

@@ -16,32 +16,32 @@ _DISCOUNT_PLACES: Final = 4
 _SHOWN_IN_AUDIT: Final = frozenset({"primary_color", "secondary_color"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Partner:
     """A telehealth company that orders for its customers."""
 
     id: str
     name: str
-    description: str | None
+    description: str | None = None
     discount: Decimal  # a fraction of each price
     volume_discounts: Mapping[int, Decimal]  # a fraction of the pack lines, by days of supply
-    primary_color: str | None  # #rrggbb
-    secondary_color: str | None  # #rrggbb
-    logo: str | None  # a URL, or a key of a file of ours
-    phone: str | None
-    support_email: str | None
-    website: str | None
-    billing_address_line1: str | None
-    billing_address_line2: str | None
-    billing_city: str | None
-    billing_state: str | None
-    billing_postal_code: str | None
-    billing_country: str | None  # ISO 3166-1 alpha-2
-    webhook_url: str | None
-    webhook_secret: str | None = field(repr=False)  # sealed
-    clock_frozen_at: datetime | None  # the sandbox's test clock; None: the real time
-    auto_advance_seconds: int | None  # the sandbox moves its orders on by itself
-    webhook_faults: Mapping[str, Any] | None  # the sandbox's faults on demand
+    primary_color: str | None = None  # #rrggbb
+    secondary_color: str | None = None  # #rrggbb
+    logo: str | None = None  # a URL, or a key of a file of ours
+    phone: str | None = None
+    support_email: str | None = None
+    website: str | None = None
+    billing_address_line1: str | None = None
+    billing_address_line2: str | None = None
+    billing_city: str | None = None
+    billing_state: str | None = None
+    billing_postal_code: str | None = None
+    billing_country: str | None = None  # ISO 3166-1 alpha-2
+    webhook_url: str | None = None
+    webhook_secret: str | None = field(default=None, repr=False)  # sealed
+    clock_frozen_at: datetime | None = None  # the sandbox's test clock; None: the real time
+    auto_advance_seconds: int | None = None  # the sandbox moves its orders on by itself
+    webhook_faults: Mapping[str, Any] | None = None  # the sandbox's faults on demand
     created_at: datetime
     updated_at: datetime
 

@@ -108,9 +108,6 @@ async def update_webhook_secret(tx: Tx, partner_id: str, sealed: str) -> None:
 
 
 def _partner(row: Row) -> Partner:
-    discounts: Mapping[str, Any] = row["volume_discounts"]
-    fields = {
-        **row,
-        "volume_discounts": {int(days): Decimal(str(discount)) for days, discount in discounts.items()},
-    }
-    return Partner(**fields)
+    # The columns bear the attributes' names; only the JSON object needs a hand.
+    discounts: Mapping[str, Any] = row.pop("volume_discounts")
+    return Partner(**row, volume_discounts={int(days): Decimal(str(discount)) for days, discount in discounts.items()})

@@ -8,11 +8,16 @@ from functools import partial
 from typing import Final
 
 from fulfillment.infra import audit
-from fulfillment.infra.addresses import Lookup, system_lookup
+from fulfillment.infra.addresses import (
+    AddressPolicy,
+    ForbiddenUrl,
+    Lookup,
+    resolve_and_check,
+    system_lookup,
+)
 from fulfillment.infra.caches import Snapshot
 from fulfillment.infra.db import ALL_TENANTS, Tx
 from fulfillment.infra.env import Env
-from fulfillment.infra.http import AddressPolicy, ForbiddenUrl, resolve_and_check
 from fulfillment.infra.settings import Settings
 from fulfillment.kernel.callers import Caller
 from fulfillment.kernel.errors import FieldError, ValidationFailed

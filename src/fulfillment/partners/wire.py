@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, Val
 from pydantic.alias_generators import to_camel
 from yarl import URL
 
-from fulfillment.infra.http import AddressPolicy, ForbiddenUrl, check_url
+from fulfillment.infra.addresses import AddressPolicy, ForbiddenUrl, check_url
 from fulfillment.infra.web import faults_of
 from fulfillment.kernel.errors import FieldError, ValidationFailed
 from fulfillment.kernel.money import percent

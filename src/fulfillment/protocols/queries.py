@@ -8,7 +8,9 @@ from fulfillment.infra.db import ReadTx, Row, Tx
 from fulfillment.kernel.pages import Direction, PageRequest
 from fulfillment.protocols.domain import Protocol, searchable_name
 
-_COLUMNS: Final = "id, partner_id, customer, days_supply, order_type, shipping_method, line_items, created_at, updated_at"
+_COLUMNS: Final = (
+    "id, partner_id, customer, days_supply, order_type, shipping_method, line_items, created_at, updated_at"
+)
 
 INSERT_PROTOCOL: Final = """
 INSERT INTO protocols (id, partner_id, customer, customer_name, days_supply, order_type, shipping_method, line_items,

@@ -70,9 +70,7 @@ async def update_protocol(call: Call) -> Answer:
             errors=[FieldError(f"/{name}", "It can be changed, not removed.") for name in sorted(nulls)],
         )
     changes = body.model_dump(include=body.model_fields_set)
-    return await _answer(
-        call.env, caller, await service.update_protocol(call.env, caller, _read_id(call), changes)
-    )
+    return await _answer(call.env, caller, await service.update_protocol(call.env, caller, _read_id(call), changes))
 
 
 async def replace_protocol(call: Call) -> Answer:
@@ -105,9 +103,7 @@ async def create_order_from_protocol(call: Call) -> Answer:
     claim = claim_of(caller, "createOrderFromProtocol", path, key, [content, on_duplicate])
     protocol = await service.get_protocol(call.env, caller, protocol_id)
     draft = wire.draft_of(protocol, overrides)
-    return created_answer(
-        await orders.create_order(call.env, caller, draft, claim=claim, on_duplicate=on_duplicate)
-    )
+    return created_answer(await orders.create_order(call.env, caller, draft, claim=claim, on_duplicate=on_duplicate))
 
 
 HOT: Final = (

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from fulfillment.infra.embedded import leftovers
 from fulfillment.infra.embedded.account import Account
 from fulfillment.infra.embedded.binaries import Binaries
 from fulfillment.infra.embedded.errors import DataDirUnusable, PostgresFailed
@@ -155,6 +156,7 @@ def _initdb(cluster: Path, binaries: Binaries, account: Account) -> None:
 def _sweep(home: Home) -> None:
     """Remove what a start that was killed left behind; nothing in it was ever used."""
     for leftover in home.folder.glob("postgres.new-*"):
+        leftovers.kill(leftover, home.account)  # initdb dies with its parent, but not its own children
         shutil.rmtree(leftover, ignore_errors=True)
 
 
