@@ -1,0 +1,57 @@
+"""A receiver of Juniper's webhooks with Flask.
+
+    pip install juniper-fulfillment-sdk flask
+    JUNIPER_WEBHOOK_SECRET=... python flask_receiver.py
+
+Three things make it right: the signature is checked over the raw bytes, an event that comes twice is used
+once, and an older event never overwrites what a newer one said.
+"""
+
+import os
+import sqlite3
+from contextlib import closing
+
+from flask import Flask, request
+from juniper_fulfillment import webhooks
+
+SECRET = os.environ["JUNIPER_WEBHOOK_SECRET"]
+DATABASE = os.environ.get("DATABASE", "orders.sqlite3")
+TABLES = """
+CREATE TABLE IF NOT EXISTS seen_events (id TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, sequence INTEGER NOT NULL, status TEXT NOT NULL);
+"""
+SAVE = """
+INSERT INTO orders (id, sequence, status) VALUES (?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, status = excluded.status
+ WHERE excluded.sequence > orders.sequence
+"""
+
+app = Flask(__name__)
+with closing(sqlite3.connect(DATABASE)) as tables:
+    tables.executescript(TABLES)
+
+
+@app.post("/webhooks/juniper")
+def receive() -> tuple[str, int]:
+    """Take one event. Any 2xx says that it is safe with us; anything else lets Juniper send it again."""
+    try:
+        event = webhooks.verify(request.get_data(), request.headers.get(webhooks.SIGNATURE_HEADER, ""), SECRET)
+    except webhooks.SignatureInvalid:
+        return "the signature is not valid", 400
+    # What stands in the signed body counts more than a header, which is not signed.
+    event_id = event.id or request.headers[webhooks.EVENT_ID_HEADER]
+    sequence = event.sequence or int(request.headers.get(webhooks.SEQUENCE_HEADER, "0"))
+    remember(event_id, sequence, event)
+    return "", 204
+
+
+def remember(event_id: str, sequence: int, event: webhooks.Event) -> None:
+    """Note the event and use it, both in one transaction: a crash between the two can't lose or repeat it."""
+    with closing(sqlite3.connect(DATABASE)) as db, db:
+        is_new = db.execute("INSERT OR IGNORE INTO seen_events VALUES (?)", [event_id]).rowcount
+        if is_new and event.order_id:
+            db.execute(SAVE, [event.order_id, sequence, event.status])
+
+
+if __name__ == "__main__":
+    app.run(port=int(os.environ.get("PORT", "3000")))
