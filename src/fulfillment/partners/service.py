@@ -78,7 +78,15 @@ async def create_partner(
     """
     domain.check_new(name, discount, description)
     at = env.now()
-    partner = Partner(new_id(at), name, description, discount, dict(volume_discounts), *([None] * 17), at, at)
+    partner = Partner(
+        id=new_id(at),
+        name=name,
+        description=description,
+        discount=discount,
+        volume_discounts=dict(volume_discounts),
+        created_at=at,
+        updated_at=at,
+    )
     async with env.db.transaction(partner.id) as tx:
         await queries.insert_partner(tx, partner)
         after = {"name": name, "discount": str(discount)}
