@@ -22,6 +22,13 @@ LOCK_ORDER: Final = SELECT_ORDER + " FOR UPDATE"
 SELECT_ANY_ORDER: Final = f"SELECT {_COLUMNS} FROM orders WHERE id = %(id)s"
 LOCK_ANY_ORDER: Final = SELECT_ANY_ORDER + " FOR UPDATE"
 
+SELECT_ANY_ORDERS: Final = f"""
+SELECT {_COLUMNS} FROM orders
+ WHERE (%(partner_id)s::text IS NULL OR partner_id = %(partner_id)s)
+   AND (%(status)s::text IS NULL OR status = %(status)s)
+ ORDER BY id DESC LIMIT %(limit)s
+"""
+
 SELECT_NEXT: Final = f"""
 SELECT {_COLUMNS} FROM orders
  WHERE partner_id = %(partner_id)s AND id < %(after)s
@@ -154,6 +161,12 @@ async def lock_any_order(tx: Tx, order_id: str) -> Order | None:
     """Return any partner's order, locked until *tx* ends, or None."""
     row = await tx.one_or_none(LOCK_ANY_ORDER, id=order_id)
     return order_of(row) if row else None
+
+
+async def select_any_orders(tx: ReadTx, partner_id: str | None, status: str | None, limit: int) -> list[Order]:
+    """Return the newest orders of all partners, or of one."""
+    rows = await tx.all(SELECT_ANY_ORDERS, partner_id=partner_id, status=status, limit=limit)
+    return [order_of(row) for row in rows]
 
 
 async def select_page(tx: ReadTx, partner_id: str, status: str | None, request: PageRequest) -> list[Order]:

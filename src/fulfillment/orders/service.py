@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from fulfillment.catalog import service as catalog
 from fulfillment.infra import jsontext
-from fulfillment.infra.db import Tx
+from fulfillment.infra.db import ALL_TENANTS, Tx
 from fulfillment.infra.env import Env
 from fulfillment.infra.wake import wake_workers
 from fulfillment.inventory import service as inventory
@@ -141,6 +141,22 @@ async def cancel_order(env: Env, caller: Caller, order_id: str) -> Order:
         cancelled = await _change(tx, partner, replace(order, status=OrderStatus.CANCELLED), at)
     wake_workers(env)
     return cancelled
+
+
+async def get_any_order(env: Env, order_id: str) -> Order:
+    """Return any partner's order: the operator's view.
+
+    Raises:
+        OrderNotFound: There is none.
+    """
+    async with env.db.reading(ALL_TENANTS) as tx:
+        return _found(await queries.select_any_order(tx, order_id), order_id)
+
+
+async def list_any_orders(env: Env, *, partner_id: str | None, status: str | None, limit: int) -> Sequence[Order]:
+    """Return the newest orders of all partners or of one: the operator's view."""
+    async with env.db.reading(ALL_TENANTS) as tx:
+        return await queries.select_any_orders(tx, partner_id, status, limit)
 
 
 async def lock_any_order(tx: Tx, order_id: str) -> Order:

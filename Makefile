@@ -1,0 +1,64 @@
+# The one door for commands. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+WORKERS ?= 2
+
+.PHONY: help setup dev run demo test check fmt bench chaos judges lock clean
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(VENV)/.runtime ## Make .venv and install what the service needs
+dev: $(VENV)/.dev ## The same, with everything for tests and checks
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.x ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing: on Debian, apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
+	$(PIP) install -q --require-hashes -r requirements.lock
+	$(PIP) install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
+	$(PIP) install -q --require-hashes -r requirements-dev.lock
+	@touch $@
+
+run: setup ## Start everything: database, API, worker (Ctrl-C stops it)
+	@exec $(BIN)/fulfillment serve
+
+demo: setup ## Walk a whole order through the running server
+	@$(BIN)/fulfillment demo
+
+test: dev ## Run the whole test suite
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+check: dev ## Format, lint, types, import order
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+fmt: dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: dev ## Measure: ours, a hand-written floor, the limit
+	$(BIN)/python bench/run.py
+
+chaos: dev ## Faults under load, ten minutes at most
+	$(BIN)/python -m tests.chaos
+
+judges: dev ## The outside judges that take longer than a minute
+	$(BIN)/python -m tests.judges
+
+lock: ## Pin every dependency anew (needs uv)
+	uv pip compile -q --generate-hashes --no-emit-index-url --universal --extra build pyproject.toml -o requirements.lock
+	uv pip compile -q --generate-hashes --no-emit-index-url --universal --all-extras -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean: ## Remove what was built, not what was stored
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis
