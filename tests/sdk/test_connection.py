@@ -77,9 +77,9 @@ def test_no_file(tmp_path: Path):
     [{"api_url": ""}, {"api_url": "localhost:8000/v1"}, {"token_url": "ftp://a/b"}, {"client_secret": ""}],
 )
 def test_malformed_parts(changes: dict[str, str]):
-    """An empty part or an address that is not http is refused when the client is made."""
+    """An empty part or an address that is not http is refused when the connection is described."""
     with pytest.raises(ConfigurationError, match=next(iter(changes))):
-        Client(**{**PARTS, **changes})
+        Connection(**{**PARTS, **changes})
 
 
 def test_a_trailing_slash_does_not_matter():

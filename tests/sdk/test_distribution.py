@@ -11,7 +11,7 @@ import tomllib
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +134,7 @@ class Receiver:
 
 
 @contextmanager
-def running(name: str, site: Path, folder: Path) -> Iterator[Receiver]:
+def running(name: str, site: Path, folder: Path) -> Generator[Receiver]:
     """Run an example as its docstring says, until the block ends."""
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]

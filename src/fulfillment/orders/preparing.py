@@ -142,22 +142,14 @@ def verdict_of(draft: Draft) -> AddressVerdict:
 
 def content_key(partner_id: str, draft: Draft, lines: list[packs.Line]) -> int:
     """Return a 64-bit hash of who gets what: partner, customer, and the products with their places in the day."""
-    content = sorted(
-        (
-            line.product.id,
-            line.quantity,
-            line.administration
-            and (
-                line.administration.morning,
-                line.administration.afternoon,
-                line.administration.evening,
-                line.administration.sleep,
-            ),
-        )
-        for line in lines
-    )
+    content = sorted((line.product.id, line.quantity, _places(line)) for line in lines)
     text = f"{partner_id}\n{draft.customer['sourceId']}\n{content}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), signed=True)
+
+
+def _places(line: packs.Line) -> tuple[int, int, int, int]:
+    given = line.administration
+    return (given.morning, given.afternoon, given.evening, given.sleep) if given else (0, 0, 0, 0)
 
 
 def _demands(lines: list[packs.Line], days_supply: int) -> tuple[Demand, ...]:

@@ -77,7 +77,8 @@ SELECT DISTINCT ON (content_key) content_key, id, created_at
 """
 
 SELECT_KEYS: Final = """
-SELECT stored.partner_id, stored.operation, stored.key, stored.fingerprint, stored.status, stored.body, stored.created_at
+SELECT stored.partner_id, stored.operation, stored.key, stored.fingerprint, stored.status, stored.body,
+       stored.created_at
   FROM unnest(%s::text[], %s::text[], %s::text[]) AS asked (partner_id, operation, key)
   JOIN idempotency_keys AS stored USING (partner_id, operation, key)
 """

@@ -9,7 +9,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from fulfillment.infra import jsontext
 from fulfillment.kernel.money import to_wire as money
-from fulfillment.kernel.pages import DEFAULT_LIMIT
 from fulfillment.kernel.times import to_wire as moment
 from fulfillment.orders.domain import (
     Administration,
@@ -22,8 +21,6 @@ from fulfillment.orders.domain import (
 from fulfillment.orders.pricing import PricedLine, Totals
 from fulfillment.shipping.addresses import valid_email, valid_phone
 from fulfillment.shipping.states import STATES
-
-__all__ = ["DEFAULT_LIMIT", "OrderCreateIn", "OrderFromProtocolIn", "ProtocolUpdateIn"]
 
 MAX_LINES: Final = 50
 MAX_QUANTITY: Final = 100
