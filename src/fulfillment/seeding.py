@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from fulfillment.oauth import service as oauth
 from fulfillment.partners import service as partners
 
 PARTNER: Final = "Acme Health"
-DISCOUNT: Final = "0.10"
+DISCOUNT: Final = Decimal("0.10")
 _PRODUCT: Final = 77123129891
 
 

@@ -71,7 +71,11 @@ async def prepare_order(env: Env, caller: Caller, draft: Draft) -> tuple[Prepare
     products = await catalog.get_orderables(env)
     everyone = await partners.get_partners(env)
     methods = (await shipping.get_methods(env)).value
-    partner = everyone.value[caller.partner_id]
+    partner = everyone.value.get(caller.partner_id)
+    if partner is None:  # made a moment ago, by another process
+        env.caches.drop("partners")
+        everyone = await partners.get_partners(env)
+        partner = everyone.value[caller.partner_id]
     at = now_of(env, partner)
     prepared = prepare(draft, products.value, partner, methods[draft.shipping_method].price, rules_of(env), at)
     return prepared, (products.version, everyone.version)
