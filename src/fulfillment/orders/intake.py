@@ -290,7 +290,7 @@ def _take(asked: Asked, book: LotBook) -> InsufficientStock | None:
         f"product {item['productId']}: {item['requested']} asked, {item['available']} left" for item in short
     )
     return InsufficientStock(
-        f"Too little is left that lasts until {prepared.lasts_until}, the end of the supply: {named}. Nothing was taken.",
+        f"Too little is left that lasts until {prepared.lasts_until}, the supply's end: {named}. Nothing was taken.",
         extra={"products": short, "lastsUntil": prepared.lasts_until.isoformat()},
     )
 

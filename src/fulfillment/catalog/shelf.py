@@ -1,0 +1,82 @@
+"""What a process keeps of one version of the catalogue; it goes as a whole when the catalogue changes."""
+
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, Generic, TypeVar
+
+from fulfillment.catalog.domain import Frozen, Hit, Orderable
+from fulfillment.kernel.pages import Direction, PageRequest
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_DOCUMENTS: Final = 2048  # some 1.5 KiB each
+_SEARCH_HITS: Final = 50_000  # in all remembered searches, some 130 bytes each
+
+
+class Recent(Generic[K, V]):
+    """The most recently used values, up to a total weight."""
+
+    def __init__(self, most: int, weight_of: Callable[[V], int]) -> None:
+        self._values: OrderedDict[K, V] = OrderedDict()
+        self._most = most
+        self._weight_of = weight_of
+        self._weight = 0
+
+    def get(self, key: K) -> V | None:
+        """Return the value of *key*, or None."""
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        """Keep *value*, and let go of the least recently used ones that no longer fit."""
+        self._forget(key)
+        self._values[key] = value
+        self._weight += self._weight_of(value)
+        while self._weight > self._most and len(self._values) > 1:
+            self._forget(next(iter(self._values)))
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def _forget(self, key: K) -> None:
+        value = self._values.pop(key, None)
+        if value is not None:
+            self._weight -= self._weight_of(value)
+
+
+class Shelf:
+    """Every product's few facts, the list of all, and the answers and searches last asked for.
+
+    Args:
+        products: All of them.
+    """
+
+    __slots__ = ("documents", "newest", "orderables", "searches")
+
+    def __init__(self, products: Iterable[Orderable]) -> None:
+        self.orderables: Mapping[int, Orderable] = {product.id: product for product in products}
+        self.newest: Sequence[Hit] = sorted(
+            Hit(-((product.created_at - _EPOCH) // _MICROSECOND), product.id)
+            for product in self.orderables.values()
+        )
+        self.documents: Recent[int, Frozen] = Recent(_DOCUMENTS, lambda _: 1)
+        self.searches: Recent[tuple[str, ...], Sequence[Hit]] = Recent(
+            _SEARCH_HITS, lambda hits: len(hits) + 1
+        )
+
+
+def reading(hits: Sequence[Hit], page: PageRequest) -> Iterator[Hit]:
+    """Give the hits behind the page's key, in the direction of reading."""
+    after = Hit(int(page.after[0]), int(page.after[1])) if page.after else None
+    if page.direction is Direction.NEXT:
+        begin = 0 if after is None else bisect_right(hits, after)
+        return (hits[place] for place in range(begin, len(hits)))
+    end = len(hits) if after is None else bisect_left(hits, after)
+    return (hits[place] for place in range(end - 1, -1, -1))
