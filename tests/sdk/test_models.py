@@ -120,23 +120,23 @@ def test_null_where_a_default_is():
     assert product.external is False
 
 
-@pytest.mark.parametrize(
-    ("changes", "place"),
-    [
-        ({"id": 5}, "Order.id is not text"),
-        ({"id": None}, "Order.id is not text"),
-        ({"daysSupply": "30"}, "Order.daysSupply is not an integer"),
-        ({"daysSupply": True}, "Order.daysSupply is not an integer"),
-        ({"total": "a lot"}, "Order.total is not a decimal string"),
-        ({"total": "NaN"}, "Order.total is not a decimal string"),
-        ({"total": 34.57}, "Order.total is not text"),
-        ({"createdAt": "yesterday"}, "Order.createdAt is not a date and time"),
-        ({"lineItems": {}}, "Order.lineItems is not an array"),
-        ({"lineItems": [{}]}, "Order.lineItems[0].productId is missing"),
-        ({"customer": []}, "Order.customer is not an object"),
-        ({"customer": {"firstName": "Zebrowski"}}, "Order.customer.sourceId is missing"),
-    ],
-)
+MALFORMED: list[tuple[dict[str, Any], str]] = [
+    ({"id": 5}, "Order.id is not text"),
+    ({"id": None}, "Order.id is not text"),
+    ({"daysSupply": "30"}, "Order.daysSupply is not an integer"),
+    ({"daysSupply": True}, "Order.daysSupply is not an integer"),
+    ({"total": "a lot"}, "Order.total is not a decimal string"),
+    ({"total": "NaN"}, "Order.total is not a decimal string"),
+    ({"total": 34.57}, "Order.total is not text"),
+    ({"createdAt": "yesterday"}, "Order.createdAt is not a date and time"),
+    ({"lineItems": {}}, "Order.lineItems is not an array"),
+    ({"lineItems": [{}]}, "Order.lineItems[0].productId is missing"),
+    ({"customer": []}, "Order.customer is not an object"),
+    ({"customer": {"firstName": "Zebrowski"}}, "Order.customer.sourceId is missing"),
+]
+
+
+@pytest.mark.parametrize(("changes", "place"), MALFORMED)
 def test_a_malformed_order(changes: dict[str, Any], place: str):
     """A broken promise names its place, and not its value."""
     with pytest.raises(WireMismatch) as caught:
