@@ -15,7 +15,7 @@ import pytest
 from fulfillment.infra.addresses import AddressPolicy, Lookup
 from fulfillment.infra.http import EXCERPT_LIMIT, Answer, Poster
 from tests import receivers
-from tests.receivers import Authority, Behaviour, Receiver, answering, head, saying
+from tests.receivers import Authority, Behaviour, FastReceiver, Receiver, answering, head, saying
 
 pytestmark = pytest.mark.anyio
 
@@ -572,3 +572,14 @@ async def test_names_are_resolved_once_for_many() -> None:
 
     assert all(answer.ok for answer in answers)
     assert asked == ["hooks.example"]
+
+
+async def test_many_posts_to_a_fast_receiver() -> None:
+    """A thousand posts of several groups at once all arrive over the connections that the groups may have."""
+    with FastReceiver() as receiver:
+        async with a_poster(group_limit=4) as poster:
+            answers = await asyncio.gather(
+                *(poster.post(receiver.url, BODY, {}, group=str(number % 5)) for number in range(1000))
+            )
+
+    assert {(answer.status, answer.excerpt) for answer in answers} == {(200, b"ok")}
