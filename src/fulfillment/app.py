@@ -26,6 +26,7 @@ from fulfillment.infra.metrics import Metrics
 from fulfillment.infra.secrets import Secrets, load_or_create
 from fulfillment.infra.settings import Settings
 from fulfillment.infra.web import Front, HotRoute, StrictRoute, framework_error
+from fulfillment.inventory.offers import NEIGHBOURS
 from fulfillment.kernel.errors import FulfillmentError
 from fulfillment.oauth import routes as oauth_routes
 from fulfillment.orders import routes as order_routes
@@ -37,7 +38,7 @@ HOT: tuple[HotRoute, ...] = (
     *oauth_routes.HOT,
     *order_routes.HOT,
     *protocol_routes.HOT,
-    *catalog_routes.HOT,
+    *catalog_routes.hot(NEIGHBOURS),
 )
 _READY_SECONDS = 2.0
 _GRACEFUL_SECONDS = 12
