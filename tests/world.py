@@ -2,12 +2,21 @@
 
 import itertools
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
+from typing import Final
 
+from fulfillment.catalog import service as catalog
+from fulfillment.catalog.domain import NewProduct, ProductStatus, Usage
+from fulfillment.infra.db import ALL_TENANTS
 from fulfillment.infra.env import Env
+from fulfillment.inventory import service as inventory
+from fulfillment.inventory.domain import LotState, NewLot
 from fulfillment.kernel.callers import Caller, Scope
 from fulfillment.oauth import service as oauth
 from fulfillment.partners import service as partners
+
+_PRODUCTS: Final = itertools.count(1)  # of the whole run: tests of one module share a database
 
 
 @dataclass(slots=True)
@@ -51,3 +60,52 @@ class World:
     async def headers(self, caller: Caller) -> dict[str, str]:
         """Return the Authorization header of a caller made here."""
         return {"Authorization": f"Bearer {await self.token(caller)}"}
+
+    async def product(
+        self,
+        id: int | None = None,
+        *,
+        price: str = "0.50",
+        external: bool = False,
+        status: str = "ACTIVE",
+        name: str | None = None,
+        usage: Usage | None = (1, 0, 1, 0),
+        pack_description: str | None = "Whole Body Wellness",
+        search_terms: tuple[str, ...] = (),
+        facts: dict[str, object] | None = None,
+        contains_allergens: tuple[str, ...] = (),
+        available: int | None = None,
+    ) -> int:
+        """Make a product and return its id; with *available*, one lot of so many pills or units."""
+        number = next(_PRODUCTS)
+        product_id = 70_000_000_000 + number if id is None else id
+        product = NewProduct(
+            id=product_id,
+            name=name or f"Product {number}",
+            list_price=Decimal(price),
+            external=external,
+            status=ProductStatus(status),
+            pack_description=None if external else pack_description,
+            recommended_usage=None if external else usage,
+            contains_allergens=contains_allergens,
+            search_terms=search_terms,
+            supplement_facts=facts,
+        )
+        await catalog.import_products(self.env, [product])
+        if available:
+            await self.lot(product_id, available)
+        return product_id
+
+    async def lot(
+        self, product_id: int, quantity: int, expiry_days: int | None = 720, *, state: str = "APPROVED"
+    ) -> str:
+        """Receive a lot that expires so many days from now (None: never) and return its id."""
+        at = self.env.now()
+        expiry = None if expiry_days is None else at.date() + timedelta(days=expiry_days)
+        lot = NewLot(product_id, f"L{next(_PRODUCTS)}", expiry, quantity, state=LotState(state))
+        async with self.env.db.transaction(ALL_TENANTS) as tx:
+            return (await inventory.receive_lot(tx, lot, "test", at)).id
+
+    async def available(self, product_id: int) -> int:
+        """Return what partners may order of a product."""
+        return (await inventory.get_available(self.env, [product_id], self.env.now())).get(product_id, 0)
