@@ -1,6 +1,8 @@
 """What a product is. Pure."""
 
-from collections.abc import Mapping
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -9,7 +11,7 @@ from typing import Final, NamedTuple
 
 from fulfillment.catalog.facts import ProductFacts
 from fulfillment.kernel.errors import FulfillmentError, Kind
-from fulfillment.kernel.pages import PageRequest
+from fulfillment.kernel.pages import Direction, PageRequest
 
 Usage = tuple[int, int, int, int]  # pills in the morning, afternoon, evening, before sleep
 SLOTS: Final = ("morning", "afternoon", "evening", "sleep")
@@ -104,7 +106,7 @@ class Orderable:
     status: ProductStatus
     recommended_usage: Usage | None
     pack_description: str | None
-    created_at: datetime
+    rank: int  # its place in the list of all: the microsecond of its making, negative
     updated_on: date  # UTC
 
 
@@ -127,8 +129,33 @@ class Offer(NamedTuple):
 class Hit(NamedTuple):
     """A product's place in a list."""
 
-    rank: int  # ascending: the moment of its making, negative, or what the match costs
+    rank: int  # ascending: `Orderable.rank`, or what the match of a search costs
     id: int
+
+
+class Hits:
+    """A list of products in ascending order of (rank, id), in sixteen bytes each."""
+
+    __slots__ = ("_ids", "_ranks")
+
+    def __init__(self, ranks: Iterable[int], ids: Iterable[int]) -> None:
+        self._ranks = array("q", ranks)
+        self._ids = array("q", ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, place: int) -> Hit:
+        return Hit(self._ranks[place], self._ids[place])
+
+    def behind(self, page: PageRequest) -> Iterator[Hit]:
+        """Give the hits behind the page's key, in the direction of reading."""
+        after = Hit(int(page.after[0]), int(page.after[1])) if page.after else None
+        if page.direction is Direction.NEXT:
+            begin = 0 if after is None else bisect_right(self, after)
+            return map(self.__getitem__, range(begin, len(self)))
+        end = len(self) if after is None else bisect_left(self, after)
+        return map(self.__getitem__, range(end - 1, -1, -1))
 
 
 @dataclass(frozen=True, slots=True)

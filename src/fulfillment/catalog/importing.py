@@ -166,9 +166,7 @@ def _checked(number: int, raw: dict[str, Any], faults: list[FieldError]) -> Prod
         row = ProductIn.model_validate(raw)
     except ValidationError as error:
         found += [
-            FieldError(
-                "/".join(str(part) for part in fault["loc"]), fault["msg"].removeprefix("Value error, ")
-            )
+            FieldError("/".join(str(part) for part in fault["loc"]), fault["msg"].removeprefix("Value error, "))
             for fault in error.errors(include_input=False, include_url=False)
         ]
     else:

@@ -1,31 +1,36 @@
 """SQL over products and the words they are found by."""
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
-from typing import Any, Final, TypeVar
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Final, TypeVar
 
 from psycopg.types.json import Jsonb
 
 from fulfillment.catalog.domain import (
     SLOTS,
     Form,
-    Hit,
+    Hits,
     NewProduct,
     Orderable,
     Product,
     ProductStatus,
     Usage,
 )
-from fulfillment.catalog.search import Span
+from fulfillment.catalog.search import PREFIX_COST, Span
 from fulfillment.infra.db import ReadTx, Row, Tx
 
-T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
+_STATUS: Final = {status.value: status for status in ProductStatus}
 _CANDIDATES: Final = 40  # vocabulary words compared with an unknown one
 _CATALOG_LOCK: Final = 0x4A_43_41_54  # an advisory lock's number, ours alone
 
 SELECT_ORDERABLES: Final = """
-SELECT id, name, list_price, external, status, recommended_usage, pack_description, created_at, updated_at
+SELECT id, name, list_price::text, external, status, recommended_usage::text, pack_description,
+       (extract(epoch FROM created_at) * 1000000)::bigint, (updated_at AT TIME ZONE 'UTC')::date
   FROM products
 """
 
@@ -50,15 +55,17 @@ SELECT asked.term, near.word
 
 # A product must answer every term; for each the cheapest of its matches counts.
 SELECT_HITS: Final = """
-SELECT sum(cost)::int AS rank, product_id
-  FROM (SELECT span.term, found.product_id, min(span.cost + found.cost) AS cost
-          FROM unnest(%(terms)s::int[], %(first)s::text[], %(behind)s::text[], %(costs)s::int[])
-               AS span (term, first, behind, cost)
-          JOIN product_words AS found ON found.word >= span.first AND found.word < span.behind
-         GROUP BY span.term, found.product_id) AS matched
- GROUP BY product_id
-HAVING count(*) = %(asked)s
- ORDER BY rank, product_id
+SELECT array_agg(rank ORDER BY rank, product_id), array_agg(product_id ORDER BY rank, product_id)
+  FROM (SELECT sum(cost)::int AS rank, product_id
+          FROM (SELECT span.term, found.product_id,
+                       min(span.cost + found.cost + CASE WHEN found.word = span.first THEN 0 ELSE %(prefix)s END)
+                       AS cost
+                  FROM unnest(%(terms)s::int[], %(first)s::text[], %(behind)s::text[], %(costs)s::int[])
+                       AS span (term, first, behind, cost)
+                  JOIN product_words AS found ON found.word >= span.first AND found.word < span.behind
+                 GROUP BY span.term, found.product_id) AS matched
+         GROUP BY product_id
+        HAVING count(*) = %(asked)s) AS ranked
 """
 
 LOCK_CATALOG: Final = "SELECT pg_advisory_xact_lock(%(number)s)"
@@ -117,26 +124,26 @@ DELETE FROM product_vocabulary AS known
 
 
 async def select_orderables(tx: ReadTx) -> list[Orderable]:
-    """Return the few facts of every product; equal values are shared, so that they cost little memory."""
-    shared: dict[Any, Any] = {}
-
-    def same(value: T) -> T:
-        return shared.setdefault((type(value), value), value)
-
+    """Return the few facts of every product; equal values are one object, so that they cost little memory."""
+    prices = _Memo(Decimal)
+    usages: _Memo[str | None, Usage | None] = _Memo(lambda text: _usage(json.loads(text)) if text else None)
+    texts: _Memo[str | None, str | None] = _Memo(lambda text: text)
+    days: _Memo[date, date] = _Memo(lambda day: day)
+    ranks: _Memo[int, int] = _Memo(lambda made: -made)
     return [
         Orderable(
             id_,
             name,
-            same(price),
+            prices[price],
             external,
-            ProductStatus(status),
-            same(_usage(usage)),
-            same(pack_description),
-            same(created_at),
-            same(_utc_day(updated_at)),
+            _STATUS[status],
+            usages[usage],
+            texts[pack_description],
+            ranks[made],
+            days[updated_on],
         )
-        for id_, name, price, external, status, usage, pack_description, created_at, updated_at in await tx.tuples(
-            SELECT_ORDERABLES, {}
+        for id_, name, price, external, status, usage, pack_description, made, updated_on in (
+            await tx.tuples(SELECT_ORDERABLES, {})
         )
     ]
 
@@ -163,7 +170,7 @@ async def select_candidates(tx: ReadTx, asked: Sequence[Span]) -> dict[int, list
     return found
 
 
-async def select_hits(tx: ReadTx, spans: Sequence[Span], asked: int) -> list[Hit]:
+async def select_hits(tx: ReadTx, spans: Sequence[Span], asked: int) -> Hits:
     """Return the products that answer all the *asked* terms, best first."""
     rows = await tx.tuples(
         SELECT_HITS,
@@ -172,10 +179,12 @@ async def select_hits(tx: ReadTx, spans: Sequence[Span], asked: int) -> list[Hit
             "first": [span.first for span in spans],
             "behind": [span.behind for span in spans],
             "costs": [span.cost for span in spans],
+            "prefix": PREFIX_COST,
             "asked": asked,
         },
     )
-    return [Hit(rank, id_) for rank, id_ in rows]
+    ranks, ids = rows[0]
+    return Hits(ranks or (), ids or ())
 
 
 async def lock_catalog(tx: Tx) -> None:
@@ -208,15 +217,23 @@ async def replace_words(tx: Tx, costs: dict[int, dict[str, int]]) -> None:
     await tx.execute(DELETE_VOCABULARY, words=sorted(gone))
 
 
+class _Memo(dict[K, V]):
+    """Values made once for each key."""
+
+    def __init__(self, make: Callable[[K], V]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: K) -> V:
+        value = self[key] = self._make(key)
+        return value
+
+
 def _usage(value: dict[str, int] | None) -> Usage | None:
     if value is None:
         return None
     morning, afternoon, evening, sleep = (value[slot] for slot in SLOTS)
     return morning, afternoon, evening, sleep
-
-
-def _utc_day(moment: datetime) -> date:
-    return moment.astimezone(UTC).date()
 
 
 def _product(row: Row) -> Product:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 # A match's cost: the place of the word decides first, then whether it is the word itself or its beginning, then how
 # many words the product's name has ("Fish Oil" is more to the point than "Fish Oil with Vitamin D").
 _PLACE_COST: Final = 1000
-_PREFIX_COST: Final = 500
+PREFIX_COST: Final = 500
 _TYPO_COST: Final = 10_000
 _MOST_NAME_WORDS: Final = 99
 _MOST_WORDS: Final = 8  # of a query
@@ -25,7 +25,7 @@ class Span(NamedTuple):
     term: int  # which word of the query
     first: str
     behind: str  # the first word past the range
-    cost: int
+    cost: int  # of the range's first word; the others begin with it, or with its letter, and cost PREFIX_COST more
 
 
 def words_of(text: str) -> list[str]:
@@ -58,12 +58,11 @@ def spans_of(term: int, word: str) -> list[Span]:
 
     A number answers only itself ("3" is not "300"); a single letter begins only its numbers ("d" is also "d3").
     """
-    itself = Span(term, word, word + _NEXT, 0)
     if word.isdecimal():
-        return [itself]
+        return [Span(term, word, word + _NEXT, 0)]
     if len(word) == 1:
-        return [itself, Span(term, word + "0", word + ":", _PREFIX_COST)]
-    return [itself, Span(term, word, word + _LAST, _PREFIX_COST)]
+        return [Span(term, word, word + ":", 0)]
+    return [Span(term, word, word + _LAST, 0)]
 
 
 def correctable(word: str) -> bool:
@@ -83,11 +82,7 @@ def corrections(term: int, word: str, candidates: Iterable[str]) -> list[Span]:
         if abs(len(candidate) - len(word)) <= allowed and (slips := distance(word, candidate)) <= allowed
     ]
     least = min((slips for slips, _ in near), default=0)
-    return [
-        Span(term, candidate, candidate + _NEXT, slips * _TYPO_COST)
-        for slips, candidate in near
-        if slips == least
-    ]
+    return [Span(term, candidate, candidate + _NEXT, slips * _TYPO_COST) for slips, candidate in near if slips == least]
 
 
 def distance(left: str, right: str) -> int:

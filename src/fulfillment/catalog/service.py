@@ -11,6 +11,7 @@ from fulfillment.catalog import queries, search, wire
 from fulfillment.catalog.domain import (
     Frozen,
     Hit,
+    Hits,
     NewProduct,
     Offer,
     Orderable,
@@ -18,7 +19,7 @@ from fulfillment.catalog.domain import (
     ProductNotFound,
     ProductQuery,
 )
-from fulfillment.catalog.shelf import Shelf, reading
+from fulfillment.catalog.shelf import Shelf
 from fulfillment.infra.caches import Snapshot
 from fulfillment.infra.cursors import to_page
 from fulfillment.infra.db import ALL_TENANTS, ReadTx, Tx
@@ -75,7 +76,7 @@ async def list_products(env: Env, caller: Caller, query: ProductQuery, neighbour
     """Return a page of products as the caller's partner sees them: newest first, or best first when searched."""
     shelf = (await _get_shelf(env)).value
     hits = await _search(env, shelf, query.search) if query.search.strip() else shelf.newest
-    admitted = (hit for hit in reading(hits, query.page) if _admits(query, shelf, hit))
+    admitted = (hit for hit in hits.behind(query.page) if _admits(query, shelf, hit))
     page = to_page(list(islice(admitted, query.page.limit + 1)), query.page, _key_of)
     offers = await _offers(env, caller, shelf, [hit.id for hit in page.items], neighbours)
     return Page(offers, page.next, page.previous)
@@ -91,9 +92,7 @@ async def upsert_products(tx: Tx, products: Sequence[NewProduct], at: datetime) 
     # One writer at a time: two would wait for each other's rows, and take words out of each other's vocabulary.
     await queries.lock_catalog(tx)
     touched = await queries.upsert_products(tx, products, at)
-    await queries.replace_words(
-        tx, {product.id: _words_of(product) for product in products if product.id in touched}
-    )
+    await queries.replace_words(tx, {product.id: _words_of(product) for product in products if product.id in touched})
     created = sum(touched.values())
     return Imported(created, len(touched) - created, len(products) - len(touched))
 
@@ -129,7 +128,7 @@ async def _load_shelf(tx: ReadTx) -> Shelf:
     return Shelf(await queries.select_orderables(tx))
 
 
-async def _search(env: Env, shelf: Shelf, text: str) -> Sequence[Hit]:
+async def _search(env: Env, shelf: Shelf, text: str) -> Hits:
     words = search.query_words(text)
     found = shelf.searches.get(words)
     if found is None:
@@ -139,7 +138,7 @@ async def _search(env: Env, shelf: Shelf, text: str) -> Sequence[Hit]:
     return found
 
 
-async def _find(tx: ReadTx, words: Sequence[str]) -> Sequence[Hit]:
+async def _find(tx: ReadTx, words: Sequence[str]) -> Hits:
     """Return the products that answer every word; one that the catalogue does not know is corrected first."""
     spans = [search.spans_of(term, word) for term, word in enumerate(words)]
     correctable = [found[-1] for found in spans if search.correctable(found[-1].first)]
@@ -147,7 +146,7 @@ async def _find(tx: ReadTx, words: Sequence[str]) -> Sequence[Hit]:
         for term, candidates in (await queries.select_candidates(tx, correctable)).items():
             spans[term] = search.corrections(term, words[term], candidates)
     if not spans or not all(spans):
-        return ()
+        return Hits((), ())
     return await queries.select_hits(tx, [span for found in spans for span in found], len(words))
 
 
@@ -187,6 +186,4 @@ def _key_of(hit: Hit) -> tuple[str, str]:
 
 
 def _words_of(product: NewProduct) -> dict[str, int]:
-    return search.product_words(
-        product.name, product.search_terms, wire.ingredients_of(product.supplement_facts)
-    )
+    return search.product_words(product.name, product.search_terms, wire.ingredients_of(product.supplement_facts))

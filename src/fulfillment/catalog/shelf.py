@@ -1,21 +1,17 @@
 """What a process keeps of one version of the catalogue; it goes as a whole when the catalogue changes."""
 
-from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Final, Generic, TypeVar
 
-from fulfillment.catalog.domain import Frozen, Hit, Orderable
-from fulfillment.kernel.pages import Direction, PageRequest
+from fulfillment.catalog.domain import Frozen, Hits, Orderable
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
+_SEARCH_WEIGHT: Final = 30  # what a search costs without its hits, in hits
 _DOCUMENTS: Final = 2048  # some 1.5 KiB each
-_SEARCH_HITS: Final = 50_000  # in all remembered searches, some 130 bytes each
+_SEARCH_HITS: Final = 200_000  # in all remembered searches, 16 bytes each
 
 
 class Recent(Generic[K, V]):
@@ -62,21 +58,7 @@ class Shelf:
 
     def __init__(self, products: Iterable[Orderable]) -> None:
         self.orderables: Mapping[int, Orderable] = {product.id: product for product in products}
-        self.newest: Sequence[Hit] = sorted(
-            Hit(-((product.created_at - _EPOCH) // _MICROSECOND), product.id)
-            for product in self.orderables.values()
-        )
+        places = sorted((product.rank, product.id) for product in self.orderables.values())
+        self.newest = Hits((rank for rank, _ in places), (id_ for _, id_ in places))
         self.documents: Recent[int, Frozen] = Recent(_DOCUMENTS, lambda _: 1)
-        self.searches: Recent[tuple[str, ...], Sequence[Hit]] = Recent(
-            _SEARCH_HITS, lambda hits: len(hits) + 1
-        )
-
-
-def reading(hits: Sequence[Hit], page: PageRequest) -> Iterator[Hit]:
-    """Give the hits behind the page's key, in the direction of reading."""
-    after = Hit(int(page.after[0]), int(page.after[1])) if page.after else None
-    if page.direction is Direction.NEXT:
-        begin = 0 if after is None else bisect_right(hits, after)
-        return (hits[place] for place in range(begin, len(hits)))
-    end = len(hits) if after is None else bisect_left(hits, after)
-    return (hits[place] for place in range(end - 1, -1, -1))
+        self.searches: Recent[tuple[str, ...], Hits] = Recent(_SEARCH_HITS, lambda hits: len(hits) + _SEARCH_WEIGHT)

@@ -59,7 +59,8 @@ def product_json(offer: Offer) -> str:
 
 def products_json(offers: Sequence[Offer], cursor: str | None) -> str:
     """Return the contract's page of products."""
-    return f'{{"products":[{",".join(map(product_json, offers))}],"cursor":{f"{chr(34)}{cursor}{chr(34)}" if cursor else "null"}}}'
+    shown = f'"{cursor}"' if cursor else "null"
+    return f'{{"products":[{",".join(map(product_json, offers))}],"cursor":{shown}}}'
 
 
 def ingredients_of(panel: Mapping[str, object] | None) -> list[str]:
@@ -105,9 +106,7 @@ def _unique(values: list[str]) -> list[str]:
 _Text = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_printable)
 ]
-_Long = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=10_000), AfterValidator(_printable)
-]
+_Long = Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000), AfterValidator(_printable)]
 _Tag = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 _Tags = Annotated[list[_Tag], Field(max_length=50), AfterValidator(_unique)]
 _Terms = Annotated[list[_Text], Field(max_length=100)]
@@ -149,9 +148,7 @@ class ProductIn(BaseModel):
     supplementFactsPanel: dict[str, Any] | None = None
     searchTerms: _Terms = []
     pillsPerDayLimit: Annotated[int, Field(ge=1, le=1000)] | None = None
-    stock: Annotated[int, Field(ge=0, le=_MOST)] = (
-        0  # pills or units; the demonstration's lots are made from it
-    )
+    stock: Annotated[int, Field(ge=0, le=_MOST)] = 0  # pills or units; the demonstration's lots are made from it
 
     def to_new_product(self) -> NewProduct:
         """Return the product that the row describes."""

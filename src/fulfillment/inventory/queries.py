@@ -182,10 +182,8 @@ UPDATE lots SET on_hand = %(on_hand)s, reserved = %(reserved)s, updated_at = %(a
 
 async def select_available(tx: ReadTx, product_ids: Iterable[int], required_expiry: date) -> dict[int, int]:
     """Return what is free of each product, in approved lots that last long enough; products without are absent."""
-    rows = await tx.tuples(
-        SELECT_AVAILABLE, {"product_ids": list(product_ids), "required_expiry": required_expiry}
-    )
-    return {product_id: free for product_id, free in rows}
+    rows = await tx.tuples(SELECT_AVAILABLE, {"product_ids": list(product_ids), "required_expiry": required_expiry})
+    return {row[0]: row[1] for row in rows}
 
 
 async def lock_lots(tx: Tx, product_ids: Iterable[int]) -> list[LotView]:
@@ -252,9 +250,7 @@ async def select_lots(tx: ReadTx, ids: Iterable[str]) -> list[Lot]:
     return [_lot(row) for row in await tx.all(SELECT_LOTS, ids=list(ids))]
 
 
-async def select_page(
-    tx: ReadTx, product_id: int | None, state: LotState | None, request: PageRequest
-) -> list[Lot]:
+async def select_page(tx: ReadTx, product_id: int | None, state: LotState | None, request: PageRequest) -> list[Lot]:
     """Return one lot more than the page's limit, in reading order."""
     forward = request.direction is Direction.NEXT
     # "~" sorts behind, "" before every id in collation "C": the list's two ends.
@@ -277,9 +273,7 @@ async def insert_lot(tx: Tx, **values: object) -> Lot | None:
 
 async def update_lot(tx: Tx, lot: Lot) -> None:
     """Write what can change of a lot, its reservations aside."""
-    await tx.execute(
-        UPDATE_LOT, id=lot.id, state=lot.state, on_hand=lot.on_hand, updated_at=lot.updated_at
-    )
+    await tx.execute(UPDATE_LOT, id=lot.id, state=lot.state, on_hand=lot.on_hand, updated_at=lot.updated_at)
 
 
 async def insert_movements(tx: Tx, movements: Sequence[Movement]) -> None:
@@ -323,7 +317,8 @@ async def update_counters(tx: Tx, lot_id: str, on_hand: int, reserved: int, at: 
 
 
 def _lot(row: Row) -> Lot:
-    return Lot(**{**row, "state": LotState(row["state"])})
+    row["state"] = LotState(row["state"])
+    return Lot(**row)
 
 
 def _reservation(order_id: str, product_id: int, lot_id: str, quantity: int, state: str) -> Reservation:

@@ -121,9 +121,7 @@ async def receive_lot(tx: Tx, lot: NewLot, actor: str, at: datetime) -> Lot:
     )
     if received is None:
         raise LotNumberTaken(f"Product {lot.product_id} has a lot of this number. Adjust that one.")
-    await queries.insert_movements(
-        tx, [_movement(MovementKind.RECEIVED, received.id, lot.quantity, actor, at)]
-    )
+    await queries.insert_movements(tx, [_movement(MovementKind.RECEIVED, received.id, lot.quantity, actor, at)])
     return received
 
 
@@ -231,9 +229,7 @@ async def reconcile(tx: Tx, at: datetime, *, dry_run: bool) -> list[Difference]:
     differences = await queries.select_differences_of(tx, ids)
     for wrong in differences:
         if wrong.repairable:
-            await queries.update_counters(
-                tx, wrong.lot_id, wrong.on_hand_by_ledger, wrong.reserved_by_ledger, at
-            )
+            await queries.update_counters(tx, wrong.lot_id, wrong.on_hand_by_ledger, wrong.reserved_by_ledger, at)
     return differences
 
 
