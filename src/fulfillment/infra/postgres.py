@@ -364,10 +364,10 @@ class EmbeddedPostgres:
         process.wait()
 
     def _last_words(self) -> str:
-        if (words := self._log().last_words()) is not None:
-            return words
         status = self._process.returncode if self._process is not None else None
-        return f"signal {-status}" if status is not None and status < 0 else f"status {status}"
+        if status is not None and status < 0:
+            return f"signal {-status}"
+        return self._log().last_words() or f"status {status}"
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """PostgreSQL's log file: opened for the server, kept small, and read when the server has died."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Final
@@ -8,6 +9,8 @@ from typing import Final
 from fulfillment.infra.embedded.account import Account
 
 _LONGEST: Final = 10 * 1024 * 1024  # bytes, twice: the log and the one before it
+# Sessions that were turned away or ended say FATAL too; that is not why the server ended.
+_ENDING: Final = re.compile(r"(?:FATAL|PANIC):  (?!the database system is |terminating )")
 
 
 class Log:
@@ -36,7 +39,7 @@ class Log:
 
     def last_words(self) -> str | None:
         """Return why PostgreSQL ended, if it said so."""
-        lines = [line for line in self.text().splitlines() if "FATAL:" in line or "PANIC:" in line]
+        lines = [line for line in self.text().splitlines() if _ENDING.search(line)]
         return (lines[-1].partition("] ")[2] or lines[-1]) if lines else None
 
     def rotate(self) -> None:
