@@ -1,8 +1,6 @@
 """HTTP for partner settings. A route reads the request, calls one service function, and writes the answer."""
 
-from typing import Annotated, Any
-
-from fastapi import APIRouter, Body
+from fastapi import APIRouter
 from fastapi.responses import Response
 
 from fulfillment.infra import jsontext
@@ -20,11 +18,9 @@ async def get_partner_settings(env: EnvDep, caller: CallerDep) -> Response:
 
 
 @router.patch("/partners/settings", operation_id="updatePartnerSettings")
-async def update_partner_settings(
-    body: Annotated[Any, Body()], env: EnvDep, caller: CallerDep, call: CallDep
-) -> Response:
+async def update_partner_settings(env: EnvDep, caller: CallerDep, call: CallDep) -> Response:
     """Change the given settings."""
-    changes = wire.read_update(body, service.webhook_policy(env.settings))
+    changes = wire.read_update(await call.json(), service.webhook_policy(env.settings))
     partner = await service.update_settings(env, caller, changes, request_id=call.request_id)
     return _answer(wire.settings_json(partner))
 
