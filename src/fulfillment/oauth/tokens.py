@@ -22,7 +22,7 @@ LEEWAY_SECONDS: Final = 30  # clocks of different machines may differ by this mu
 MAX_TOKEN_BYTES: Final = 8 * 1024
 _LONGEST_LIFE_SECONDS: Final = 86_400
 _TYPES: Final = frozenset({"at+jwt", "application/at+jwt"})
-_HEADER_NAMES: Final = frozenset({"alg", "kid", "typ"})
+_HEADER_NAMES: Final = ["alg", "kid", "typ"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Tokens:
         return self._checked(_object(parts[1]), at)
 
     def _key_of(self, header: Mapping[str, object]) -> bytes:
-        if set(header) != _HEADER_NAMES or header["alg"] != "HS256":
+        if sorted(header) != _HEADER_NAMES or header["alg"] != "HS256":
             raise InvalidToken("The header of the token is not one of ours.")
         kind, kid = header["typ"], header["kid"]
         key = self._keys.get(kid) if isinstance(kid, str) else None
