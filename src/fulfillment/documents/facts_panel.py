@@ -124,8 +124,7 @@ def _columns(frame: _Frame, table: FactsTable) -> Block:
         _bar(paper, frame, y, 4)
         paper.text(frame.x + _PAD, y + 5 + 2 * _BOLD.size, "Amount Per Serving", _BOLD)
         for index, column in enumerate(table.columns):
-            named = shrunk(column, _BOLD, frame.column - 8, 5)
-            paper.text(frame.percent_right(index), y + 5 + _BOLD.size, column, named, "right")
+            paper.fitted(frame.percent_right(index), y + 5 + _BOLD.size, column, _BOLD, frame.column - 8, "right")
             paper.text(frame.amount_right(index), y + 5.6 + 2 * _BOLD.size, "Amount", _SMALL, "right")
             paper.text(frame.percent_right(index), y + 5.6 + 2 * _BOLD.size, "% DV", _SMALL, "right")
         _bar(paper, frame, y + height - 1, 1)
@@ -155,7 +154,9 @@ def _rows(frame: _Frame, table: FactsTable) -> list[Block]:
     body = [_row(frame, row, again, first=index == 0) for group in groups for index, row in enumerate(group)]
     heavy = _heavy(frame, again)
     between = [heavy] if all(groups) else []
-    return [*body[: len(groups[0])], *between, *body[len(groups[0]) :], heavy]
+    rows = [*body[: len(groups[0])], *between, *body[len(groups[0]) :]]
+    # The last row stays with the end of the box: no page shall start with an empty panel.
+    return [*rows[:-1], *(replace(row, keep=True) for row in rows[-1:]), heavy]
 
 
 def _row(frame: _Frame, row: FactsRow, again: Block, *, first: bool) -> Block:
@@ -184,8 +185,8 @@ def _draw_cell(paper: Paper, frame: _Frame, index: int, y: float, cell: FactsCel
         return
     if cell.amount is not None:
         amount = f"{number(cell.amount)} {cell.unit}".rstrip()
-        style = shrunk(amount, _BODY, frame.column * 0.58, 4.5)
-        paper.text(frame.amount_right(index), y, amount, style, "right")
+        room = frame.column * (0.56 if frame.columns > 1 else 0.6)
+        paper.fitted(frame.amount_right(index), y, amount, _BODY, room, "right", smallest=5.5)
     paper.text(frame.percent_right(index), y, _percent(cell, row), _BODY, "right")
 
 

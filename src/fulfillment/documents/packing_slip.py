@@ -39,9 +39,8 @@ def draw(paper: Paper, slip: PackingSlip) -> None:
 
 def _foot(slip: PackingSlip) -> str:
     packed = f"Packed for {slip.brand.name} by Juniper Health."
-    if not slip.brand.phone:
-        return packed
-    return f"{packed} Questions, or a reaction to a product? Call {slip.brand.phone}."
+    # The phone comes first, so that a long name can't push it off the page: 21 U.S.C. 343(y) asks for it.
+    return f"Questions, or a reaction to a product? Call {slip.brand.phone}. {packed}" if slip.brand.phone else packed
 
 
 def _body(slip: PackingSlip) -> list[Block]:

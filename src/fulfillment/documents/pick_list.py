@@ -7,7 +7,7 @@ from fulfillment.documents.branding import GREY, INK, Palette, palette
 from fulfillment.documents.layout import Block, Paper, space
 from fulfillment.documents.letter import MARGIN, ROOM, WIDTH, Letterhead, print_pages
 from fulfillment.documents.model import Brand, PickLine, PickList
-from fulfillment.documents.typography import Style, shrunk, wrap
+from fulfillment.documents.typography import Style, wrap
 from fulfillment.documents.wording import count, number, us_date
 
 OPERATOR = Brand(name="Juniper Health", primary_color="#1f4e45", secondary_color="#9cc5a1")
@@ -66,9 +66,9 @@ def _summary(picks: PickList) -> Block:
 
     def draw_summary(paper: Paper, y: float) -> None:
         for index, (label, value) in enumerate(facts):
-            x = MARGIN + index * 62
+            x = MARGIN + index * 66
             paper.text(x, y + 9, label, _SMALL)
-            paper.text(x, y + 27, value, Style(16, bold=True))
+            paper.fitted(x, y + 27, value, Style(16, bold=True), 58)
         left = MARGIN + 196
         paper.linear(left, y, code, WIDTH - MARGIN - left, 32)
         middle = left + (WIDTH - MARGIN - left) / 2
@@ -104,14 +104,14 @@ def _row(line: PickLine, heading: Block) -> Block:
     def draw_row(paper: Paper, y: float) -> None:
         base = y + 16
         paper.box(MARGIN + 4, y + 8, 12, 12, stroke=INK, line=1)
-        paper.text(_LOCATION, base, line.location or "–", shrunk(line.location, _TEXT, _PRODUCT - _LOCATION - 6, 5))
+        paper.fitted(_LOCATION, base, line.location or "–", _TEXT, _PRODUCT - _LOCATION - 6)
         below = paper.lines(_PRODUCT, base, names, _BOLD)
-        paper.text(_PRODUCT, below - 1, line.sku, shrunk(line.sku, _SMALL, _CODE - _PRODUCT - 8, 5))
+        paper.fitted(_PRODUCT, below - 1, line.sku, _SMALL, _CODE - _PRODUCT - 8)
         paper.matrix(_CODE, y + (height - _MATRIX) / 2, matrix, _MATRIX)
-        paper.text(_LOT, base, line.lot_number, shrunk(line.lot_number, _TEXT, 76, 5))
+        paper.fitted(_LOT, base, line.lot_number, _TEXT, 76, smallest=4.5)
         paper.text(_EXPIRY, base, us_date(line.expires_on), _TEXT, "right")
         paper.text(_ORDERS, base, number(line.orders), _TEXT, "right")
-        paper.text(_PICK, base, picked, shrunk(picked, Style(10, bold=True), _PICK - _ORDERS - 4, 6), "right")
+        paper.fitted(_PICK, base, picked, Style(10, bold=True), _PICK - _ORDERS - 4, "right")
         paper.rule(MARGIN, y + height - 0.5, ROOM)
 
     return Block(height, draw_row, heading=heading)

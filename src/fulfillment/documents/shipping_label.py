@@ -4,8 +4,8 @@ from fulfillment.documents.barcodes import Barcode, code_128, data_matrix
 from fulfillment.documents.branding import BLACK, WHITE, Colour
 from fulfillment.documents.layout import Paper
 from fulfillment.documents.model import Address, ShippingLabel
-from fulfillment.documents.typography import Style, cut, shrunk, wrap
-from fulfillment.documents.wording import address_lines, us_date
+from fulfillment.documents.typography import Style, cut, shrunk, width, wrap
+from fulfillment.documents.wording import address_lines, region, street_lines, us_date
 
 WIDTH, HEIGHT = 288.0, 432.0
 SANDBOX = "SANDBOX – NOT VALID FOR SHIPMENT"
@@ -52,8 +52,7 @@ def _draw_from(paper: Paper, label: ShippingLabel) -> None:
     lines = [label.ship_from.name, *address_lines(label.ship_from)]
     paper.lines(left, _EDGE + 22, [cut(line, _SMALL, room) for line in lines][:5], _SMALL)
     right = WIDTH - _EDGE - _PAD
-    carrier = shrunk(label.carrier, Style(11, bold=True, colour=BLACK), 92, 5)
-    paper.text(right, _EDGE + 16, label.carrier, carrier, "right")
+    paper.fitted(right, _EDGE + 16, label.carrier, Style(11, bold=True, colour=BLACK), 92, "right")
     about = [us_date(label.shipped_on), *([label.weight] if label.weight else [])]
     paper.lines(right, _EDGE + 28, about, _SMALL, "right")
 
@@ -61,23 +60,27 @@ def _draw_from(paper: Paper, label: ShippingLabel) -> None:
 def _draw_service(paper: Paper, label: ShippingLabel) -> None:
     paper.box(_EDGE, _SERVICE_TOP, _ROOM, _TO_TOP - _SERVICE_TOP, fill=BLACK)
     service = label.service.upper()
-    style = shrunk(service, Style(22, bold=True, colour=WHITE), _ROOM - 2 * _PAD, 8)
-    middle = (_SERVICE_TOP + _TO_TOP) / 2
-    paper.text(WIDTH / 2, middle + style.size * 0.36, service, style, "center")
+    style = Style(22, bold=True, colour=WHITE)
+    paper.fitted(WIDTH / 2, (_SERVICE_TOP + _TO_TOP) / 2 + 8, service, style, _ROOM - 2 * _PAD, "center")
 
 
 def _draw_to(paper: Paper, ship_to: Address) -> None:
     left, room = _EDGE + _PAD + 8, _ROOM - 2 * _PAD - 8
     paper.text(_EDGE + _PAD, _TO_TOP + 13, "SHIP TO", _LABEL)
-    *street, city = address_lines(ship_to)
-    name, line = Style(13, bold=True, colour=BLACK), Style(11.5, colour=BLACK)
-    names = wrap(ship_to.name, shrunk(ship_to.name, name, room, 10), room, most=2)
-    y = paper.lines(left, _TO_TOP + 29, names, shrunk(ship_to.name, name, room, 10))
-    for words in street[:3]:
-        paper.text(left, y, cut(words, shrunk(words, line, room, 7), room), shrunk(words, line, room, 7))
-        y += line.leading
-    bold = Style(13, bold=True, colour=BLACK)
-    paper.text(left, y + 1, cut(city, shrunk(city, bold, room, 8), room), shrunk(city, bold, room, 8))
+    name = shrunk(ship_to.name, Style(13, bold=True, colour=BLACK), room, 10)
+    y = paper.lines(left, _TO_TOP + 29, wrap(ship_to.name, name, room, most=2), name)
+    street = Style(11.5, colour=BLACK)
+    for words in street_lines(ship_to):
+        paper.fitted(left, y, words, street, room, smallest=7)
+        y += street.leading
+    _draw_city(paper, left, y + 1, ship_to, room)
+
+
+def _draw_city(paper: Paper, x: float, y: float, ship_to: Address, room: float) -> None:
+    """Draw the city, cut if it must be, and the state and ZIP code always whole."""
+    end = f", {region(ship_to)}"
+    style = shrunk(f"{ship_to.city}{end}", Style(13, bold=True, colour=BLACK), room, 8)
+    paper.text(x, y, cut(ship_to.city, style, room - width(end, style)) + end, style)
 
 
 def _draw_routing(paper: Paper, label: ShippingLabel, routing: Barcode) -> None:
@@ -86,28 +89,27 @@ def _draw_routing(paper: Paper, label: ShippingLabel, routing: Barcode) -> None:
     left = _EDGE + side + 14
     room = WIDTH - _EDGE - _PAD - left
     paper.text(left, _ROUTING_TOP + 16, "ROUTING", _LABEL)
-    code = Style(24, bold=True, colour=BLACK)
     area = f"{label.ship_to.state} {label.ship_to.postal_code[:5]}"
-    paper.text(left, _ROUTING_TOP + 42, area, shrunk(area, code, room, 8))
+    paper.fitted(left, _ROUTING_TOP + 42, area, Style(24, bold=True, colour=BLACK), room)
     if label.reference:
         paper.text(left, _ROUTING_TOP + 58, "REFERENCE", _LABEL)
-        paper.text(left, _ROUTING_TOP + 68, label.reference, shrunk(label.reference, Style(8), room, 4.5))
+        paper.fitted(left, _ROUTING_TOP + 68, label.reference, Style(8), room)
 
 
 def _draw_tracking(paper: Paper, label: ShippingLabel, tracking: Barcode) -> None:
     paper.rule(_EDGE, _TRACKING_TOP, _ROOM, 3, BLACK)
     paper.text(_EDGE + _PAD, _TRACKING_TOP + 14, "TRACKING NUMBER", _LABEL)
     paper.linear(_EDGE + 2, _TRACKING_TOP + 19, tracking, _ROOM - 4, 56)
-    number = label.tracking_number
-    style = shrunk(number, Style(12, bold=True, colour=BLACK), _ROOM - 2 * _PAD, 6)
-    paper.text(WIDTH / 2, _TRACKING_TOP + 89, number, style, "center")
+    style = Style(12, bold=True, colour=BLACK)
+    paper.fitted(WIDTH / 2, _TRACKING_TOP + 89, label.tracking_number, style, _ROOM - 2 * _PAD, "center")
 
 
 def _draw_foot(paper: Paper, label: ShippingLabel) -> None:
-    if not label.sandbox:
-        paper.rule(_EDGE, _FOOT_TOP, _ROOM, 1, BLACK)
-        return
     height = HEIGHT - _EDGE - _FOOT_TOP
-    paper.box(_EDGE, _FOOT_TOP, _ROOM, height, fill=BLACK)
-    style = shrunk(SANDBOX, Style(13, bold=True, colour=WHITE), _ROOM - 2 * _PAD, 8)
-    paper.text(WIDTH / 2, _FOOT_TOP + height / 2 + style.size * 0.36, SANDBOX, style, "center")
+    if label.sandbox:
+        paper.box(_EDGE, _FOOT_TOP, _ROOM, height, fill=BLACK)
+        words, style = SANDBOX, Style(13, bold=True, colour=WHITE)
+    else:
+        paper.rule(_EDGE, _FOOT_TOP, _ROOM, 1, BLACK)
+        words, style = f"{label.carrier}  ·  {label.service}", Style(9, bold=True, colour=BLACK)
+    paper.fitted(WIDTH / 2, _FOOT_TOP + height / 2 + 4, words, style, _ROOM - 2 * _PAD, "center")

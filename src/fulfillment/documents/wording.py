@@ -40,11 +40,20 @@ def percent(share: Decimal) -> str:
     return f"{share.quantize(Decimal(1), ROUND_HALF_UP):,f}%"
 
 
+def street_lines(address: Address) -> tuple[str, ...]:
+    """Return the lines between the name and the city."""
+    return tuple(line for line in (address.line1, address.line2) if line and line.strip())
+
+
+def region(address: Address) -> str:
+    """Return what follows the city: "CA 94103", and the country where it is another."""
+    country = "" if address.country in ("US", "USA") else address.country
+    return " ".join(part for part in (address.state, address.postal_code, country) if part)
+
+
 def address_lines(address: Address) -> tuple[str, ...]:
     """Return the lines below the name, as the postal service reads them."""
-    city = f"{address.city}, {address.state} {address.postal_code}".strip()
-    country = "" if address.country in ("US", "USA") else address.country
-    return tuple(line for line in (address.line1, address.line2, city, country) if line and line.strip())
+    return (*street_lines(address), f"{address.city}, {region(address)}")
 
 
 def count(quantity: int, unit: str) -> str:

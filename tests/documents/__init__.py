@@ -1,0 +1,1 @@
+"""The printed documents, read back from the page."""
