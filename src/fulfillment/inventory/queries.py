@@ -1,9 +1,10 @@
 """SQL over lots, inventory_movements and reservations. Lots are locked in the order of their ids, everywhere."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import date, datetime
 from typing import Final
 
+from fulfillment.infra import arrays
 from fulfillment.infra.db import ReadTx, Row, Tx
 from fulfillment.inventory.allocation import LotView
 from fulfillment.inventory.domain import (
@@ -88,6 +89,92 @@ WITH consumed AS (
    WHERE lots.id = gone.lot_id
 )
 SELECT order_id, product_id, lot_id, quantity, state FROM consumed ORDER BY lot_id, product_id
+"""
+
+# Every lot that a new pick may touch, in one statement, so that lots are locked in the order of their ids: those the
+# orders have something of, those named, and those of the products that something can be taken from.
+LOCK_LOTS_TO_REPICK: Final = f"""
+SELECT {_LOT} FROM lots
+ WHERE id = ANY (ARRAY(
+         SELECT lot_id FROM reservations WHERE order_id = ANY (%(order_ids)s) AND state IN ('OPEN', 'CONSUMED')
+          UNION
+         SELECT unnest(%(lot_ids)s::text[])
+          UNION
+         SELECT id FROM lots
+          WHERE product_id = ANY (%(product_ids)s::bigint[]) AND state = 'APPROVED' AND on_hand > reserved))
+ ORDER BY id
+   FOR NO KEY UPDATE
+"""
+
+RELEASE_RESERVATIONS_OF_PRODUCTS: Final = """
+WITH released AS (
+  UPDATE reservations SET state = 'RELEASED'
+    FROM unnest(%(order_ids)s::text[], %(product_ids)s::bigint[]) AS given (order_id, product_id)
+   WHERE reservations.order_id = given.order_id AND reservations.product_id = given.product_id
+     AND reservations.state = 'OPEN'
+  RETURNING reservations.lot_id, reservations.quantity
+)
+UPDATE lots
+   SET reserved = lots.reserved - given_back.quantity, updated_at = %(at)s
+  FROM (SELECT lot_id, sum(quantity)::int AS quantity FROM released GROUP BY lot_id) AS given_back
+ WHERE lots.id = given_back.lot_id
+"""
+
+# An order may come back to a lot that it had given back before.
+REINSERT_RESERVATIONS: Final = """
+INSERT INTO reservations (order_id, product_id, lot_id, quantity)
+SELECT * FROM unnest(%(order_ids)s::text[], %(product_ids)s::bigint[], %(lot_ids)s::text[], %(quantities)s::int[])
+    ON CONFLICT (order_id, product_id, lot_id) DO UPDATE SET quantity = excluded.quantity, state = 'OPEN'
+     WHERE reservations.state IN ('RELEASED', 'REPLACED')
+"""
+
+REPLACE_CONSUMED: Final = """
+UPDATE reservations SET state = 'REPLACED'
+ WHERE order_id = %(order_id)s AND lot_id = ANY (%(lot_ids)s) AND state = 'CONSUMED'
+RETURNING order_id, product_id, lot_id, quantity, state
+"""
+
+TAKE_FROM_LOTS: Final = """
+UPDATE lots
+   SET on_hand = lots.on_hand - taken.quantity, updated_at = %(at)s,
+       state = CASE WHEN lots.on_hand = taken.quantity AND lots.state = 'APPROVED' THEN 'DEPLETED' ELSE lots.state END
+  FROM (SELECT lot_id, sum(quantity)::int AS quantity
+          FROM unnest(%(lot_ids)s::text[], %(quantities)s::int[]) AS pick (lot_id, quantity)
+         GROUP BY lot_id) AS taken
+ WHERE lots.id = taken.lot_id
+"""
+
+INSERT_CONSUMED: Final = """
+INSERT INTO reservations (order_id, product_id, lot_id, quantity, state)
+SELECT order_id, product_id, lot_id, quantity, 'CONSUMED'
+  FROM unnest(%(order_ids)s::text[], %(product_ids)s::bigint[], %(lot_ids)s::text[], %(quantities)s::int[])
+    AS new (order_id, product_id, lot_id, quantity)
+    ON CONFLICT (order_id, product_id, lot_id) DO UPDATE
+       SET quantity = excluded.quantity
+                      + CASE WHEN reservations.state = 'CONSUMED' THEN reservations.quantity ELSE 0 END,
+           state = 'CONSUMED'
+"""
+
+LOCK_ENDED_LOTS: Final = f"""
+SELECT {_LOT} FROM lots
+ WHERE (state IN ('APPROVED', 'QUARANTINED', 'ON_HOLD') AND expiry < %(today)s) OR (state = 'APPROVED' AND on_hand = 0)
+ ORDER BY id
+   FOR NO KEY UPDATE
+"""
+
+SELECT_LOTS_BY_NUMBER: Final = f"SELECT {_LOT} FROM lots WHERE lot_number = ANY (%(numbers)s) ORDER BY id"
+
+SELECT_MOVEMENTS_NEXT: Final = """
+SELECT id, lot_id, kind, quantity, order_id, reason, actor, created_at
+  FROM inventory_movements
+ WHERE lot_id = %(lot_id)s AND id < %(after)s
+ ORDER BY id DESC LIMIT %(limit)s
+"""
+SELECT_MOVEMENTS_PREVIOUS: Final = """
+SELECT id, lot_id, kind, quantity, order_id, reason, actor, created_at
+  FROM inventory_movements
+ WHERE lot_id = %(lot_id)s AND id > %(after)s
+ ORDER BY id LIMIT %(limit)s
 """
 
 SELECT_RESERVATIONS_OF_ORDERS: Final = """
@@ -188,7 +275,17 @@ async def select_available(tx: ReadTx, product_ids: Iterable[int], required_expi
 
 async def lock_lots(tx: Tx, product_ids: Iterable[int]) -> list[LotView]:
     """Return the approved lots with anything free, locked until *tx* ends."""
-    return [LotView(*row) for row in await tx.tuples(LOCK_LOTS, {"product_ids": list(product_ids)})]
+    return [LotView(*row) for row in await tx.tuples(LOCK_LOTS, {"product_ids": arrays.bigints(list(product_ids))})]
+
+
+async def ask_lots(tx: Tx, product_ids: Iterable[int]) -> Callable[[], Awaitable[list[LotView]]]:
+    """Send LOCK_LOTS down a pipeline; what it returns gives the lots once the pipeline has ended."""
+    cursor = await tx.connection.execute(LOCK_LOTS, {"product_ids": arrays.bigints(list(product_ids))})
+
+    async def lots() -> list[LotView]:
+        return [LotView(*row) for row in await cursor.fetchall()]
+
+    return lots
 
 
 async def lock_lots_by_id(tx: Tx, ids: Sequence[str]) -> None:
@@ -203,10 +300,15 @@ async def lock_lots_of_order(tx: Tx, order_id: str) -> None:
 
 async def insert_reservations(tx: Tx, picks: Sequence[tuple[str, int, str, int]]) -> None:
     """Write (order id, product id, lot id, quantity) and raise the lots' counters."""
-    order_ids, product_ids, lot_ids, quantities = (list(column) for column in zip(*picks, strict=True))
+    orders, products, lots, amounts = zip(*picks, strict=True)
+    lot_ids, quantities = arrays.texts(lots), arrays.ints(amounts)
     await tx.execute(RESERVE_LOTS, lot_ids=lot_ids, quantities=quantities)
     await tx.execute(
-        INSERT_RESERVATIONS, order_ids=order_ids, product_ids=product_ids, lot_ids=lot_ids, quantities=quantities
+        INSERT_RESERVATIONS,
+        order_ids=arrays.texts(orders),
+        product_ids=arrays.bigints(products),
+        lot_ids=lot_ids,
+        quantities=quantities,
     )
 
 
@@ -220,6 +322,68 @@ async def consume_reservations(tx: Tx, order_id: str, at: datetime) -> list[Rese
     """Take what an order holds out of its lots, which are locked."""
     rows = await tx.tuples(CONSUME_RESERVATIONS, {"order_id": order_id, "at": at})
     return [_reservation(*row) for row in rows]
+
+
+async def lock_lots_to_repick(
+    tx: Tx, order_ids: Sequence[str], product_ids: Sequence[int], lot_ids: Sequence[str]
+) -> list[Lot]:
+    """Return the lots that a new pick of orders may touch, locked until *tx* ends."""
+    rows = await tx.all(LOCK_LOTS_TO_REPICK, order_ids=order_ids, product_ids=product_ids, lot_ids=lot_ids)
+    return [_lot(row) for row in rows]
+
+
+async def release_reservations_of_products(tx: Tx, pairs: Sequence[tuple[str, int]], at: datetime) -> None:
+    """Give back what orders hold of products, (order id, product id); the lots are locked."""
+    order_ids, product_ids = [order for order, _ in pairs], [product for _, product in pairs]
+    await tx.execute(RELEASE_RESERVATIONS_OF_PRODUCTS, order_ids=order_ids, product_ids=product_ids, at=at)
+
+
+async def reinsert_reservations(tx: Tx, picks: Sequence[tuple[str, int, str, int]]) -> None:
+    """Write (order id, product id, lot id, quantity), also where the order had given the lot back before."""
+    order_ids, product_ids, lot_ids, quantities = (list(column) for column in zip(*picks, strict=True))
+    await tx.execute(RESERVE_LOTS, lot_ids=lot_ids, quantities=quantities)
+    await tx.execute(
+        REINSERT_RESERVATIONS, order_ids=order_ids, product_ids=product_ids, lot_ids=lot_ids, quantities=quantities
+    )
+
+
+async def replace_consumed(tx: Tx, order_id: str, lot_ids: Sequence[str]) -> list[Reservation]:
+    """Mark what an order took of lots as thrown away, and return it."""
+    rows = await tx.tuples(REPLACE_CONSUMED, {"order_id": order_id, "lot_ids": list(lot_ids)})
+    return [_reservation(*row) for row in rows]
+
+
+async def insert_consumed(tx: Tx, picks: Sequence[tuple[str, int, str, int]], at: datetime) -> None:
+    """Take (order id, product id, lot id, quantity) out of lots, which are locked, at once."""
+    order_ids, product_ids, lot_ids, quantities = (list(column) for column in zip(*picks, strict=True))
+    await tx.execute(TAKE_FROM_LOTS, lot_ids=lot_ids, quantities=quantities, at=at)
+    await tx.execute(
+        INSERT_CONSUMED, order_ids=order_ids, product_ids=product_ids, lot_ids=lot_ids, quantities=quantities
+    )
+
+
+async def lock_ended_lots(tx: Tx, today: date) -> list[Lot]:
+    """Return the lots that have expired or run out without their state saying so, locked."""
+    return [_lot(row) for row in await tx.all(LOCK_ENDED_LOTS, today=today)]
+
+
+async def select_lots_by_number(tx: ReadTx, numbers: Iterable[str]) -> list[Lot]:
+    """Return the lots with one of the numbers; several products may share one."""
+    return [_lot(row) for row in await tx.all(SELECT_LOTS_BY_NUMBER, numbers=list(numbers))]
+
+
+async def select_movements_page(tx: ReadTx, lot_id: str, request: PageRequest) -> list[Movement]:
+    """Return one line more than the page's limit of a lot's ledger, in reading order."""
+    forward = request.direction is Direction.NEXT
+    rows = await tx.tuples(
+        SELECT_MOVEMENTS_NEXT if forward else SELECT_MOVEMENTS_PREVIOUS,
+        {
+            "lot_id": lot_id,
+            "after": request.after[0] if request.after else ("~" if forward else ""),
+            "limit": request.limit + 1,
+        },
+    )
+    return [_movement(*row) for row in rows]
 
 
 async def select_reservations_of_orders(tx: ReadTx, order_ids: Iterable[str]) -> list[Reservation]:
@@ -293,12 +457,7 @@ async def insert_movements(tx: Tx, movements: Sequence[Movement]) -> None:
 
 async def select_movements(tx: ReadTx, lot_id: str) -> list[Movement]:
     """Return a lot's ledger, oldest first."""
-    return [
-        Movement(id_, lot, MovementKind(kind), quantity, order_id, reason, actor, created_at)
-        for id_, lot, kind, quantity, order_id, reason, actor, created_at in await tx.tuples(
-            SELECT_MOVEMENTS, {"lot_id": lot_id}
-        )
-    ]
+    return [_movement(*row) for row in await tx.tuples(SELECT_MOVEMENTS, {"lot_id": lot_id})]
 
 
 async def select_differences(tx: ReadTx) -> list[Difference]:
@@ -323,3 +482,16 @@ def _lot(row: Row) -> Lot:
 
 def _reservation(order_id: str, product_id: int, lot_id: str, quantity: int, state: str) -> Reservation:
     return Reservation(order_id, product_id, lot_id, quantity, ReservationState(state))
+
+
+def _movement(
+    id_: str,
+    lot_id: str,
+    kind: str,
+    quantity: int,
+    order_id: str | None,
+    reason: str | None,
+    actor: str,
+    created_at: datetime,
+) -> Movement:
+    return Movement(id_, lot_id, MovementKind(kind), quantity, order_id, reason, actor, created_at)

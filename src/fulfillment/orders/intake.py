@@ -7,12 +7,12 @@ leaves its neighbours untouched.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from fulfillment.infra import caches
+from fulfillment.infra import arrays, caches
 from fulfillment.infra.db import DatabaseUnavailable, Tx
 from fulfillment.infra.env import Env
 from fulfillment.infra.wake import wake_workers
@@ -38,6 +38,7 @@ from fulfillment.webhooks import service as webhooks
 from fulfillment.webhooks.domain import NewEvent
 
 OnDuplicate = Literal["accept", "hold", "reject"]
+Versions = tuple[int, int, int]  # of the catalogue, the partners and the shipping methods
 LOOKALIKE_DAYS: Final = 14
 _MOST: Final = 64  # orders in one transaction
 _NAME: Final = "orders.intake"
@@ -63,7 +64,7 @@ class Asked:
     prepared: Prepared
     claim: Claim | None
     on_duplicate: OnDuplicate
-    versions: tuple[int, int]  # of the catalogue and the partners it was prepared with
+    versions: Versions  # of what it was prepared with
     future: "asyncio.Future[Created]"
     order_id: str = ""
     picks: list[tuple[int, str, int]] = field(default_factory=list[tuple[int, str, int]])  # product, lot, amount
@@ -89,7 +90,7 @@ class Intake:
         self.batches: dict[int, int] = {}  # how many transactions carried so many orders
 
     async def submit(
-        self, prepared: Prepared, claim: Claim | None, on_duplicate: OnDuplicate, versions: tuple[int, int]
+        self, prepared: Prepared, claim: Claim | None, on_duplicate: OnDuplicate, versions: Versions
     ) -> Created:
         """Create the order and return its answer, after the commit.
 
@@ -133,6 +134,7 @@ class Intake:
         except Stale:
             self._env.caches.drop("catalog")
             self._env.caches.drop("partners")
+            self._env.caches.drop("shipping")
             _refuse(batch, Stale())
         except Exception as error:
             if len(batch) == 1 and not isinstance(error, _Raced):
@@ -164,7 +166,7 @@ class Intake:
             outcomes: list[Created | FulfillmentError] = []
             made: list[tuple[Asked, Order, Created, list[_Hold]]] = []
             for asked in batch:
-                outcome = _answer_from(stored, asked, self._env.settings.idempotency_retention_hours)
+                outcome = answer_from(self._env, stored, asked.claim)
                 if outcome is None:
                     outcome = self._make(asked, book, twins, made)
                 outcomes.append(outcome)
@@ -177,26 +179,33 @@ class Intake:
         products = sorted({demand.product_id for asked in batch for demand in asked.prepared.demands})
         since = min(asked.prepared.created_at for asked in batch) - timedelta(days=LOOKALIKE_DAYS)
         async with tx.connection.pipeline():
+            # The lots first: what is read after the wait for their locks is as true as they are. A twin that is being
+            # created by another process, with the same key or content, holds the same lots.
+            lots = await inventory.ask_lots(tx, products)
             versions = await tx.connection.execute(caches.SELECT_VERSIONS)
             keys = (
-                await tx.connection.execute(queries.SELECT_KEYS, [list(column) for column in zip(*claims, strict=True)])
+                await tx.connection.execute(
+                    queries.SELECT_KEYS, [arrays.texts(column) for column in zip(*claims, strict=True)]
+                )
                 if claims
                 else None
             )
             alike = await tx.connection.execute(
-                queries.SELECT_LOOKALIKES, [sorted({asked.prepared.content_key for asked in batch}), since]
+                queries.SELECT_LOOKALIKES,
+                [arrays.bigints(sorted({asked.prepared.content_key for asked in batch})), since],
             )
-            lots = await inventory.lock_lots(tx, products)
         now = dict(await versions.fetchall())
-        if any(asked.versions != (now["catalog"], now["partners"]) for asked in batch):
+        if any(asked.versions != (now["catalog"], now["partners"], now["shipping"]) for asked in batch):
             raise Stale
         stored = {tuple(row[:3]): tuple(row[3:]) for row in await keys.fetchall()} if keys else {}
         twins = {row[0]: (row[1], row[2]) for row in await alike.fetchall()}
-        return LotBook(lots), stored, twins
+        return LotBook(await lots()), stored, twins
 
     def _make(self, asked: Asked, book: LotBook, twins: "_Twins", made: "list[_Made]") -> Created | FulfillmentError:
         prepared = asked.prepared
         twin = twins.get(prepared.content_key)
+        if twin is not None and twin[1] <= prepared.created_at - timedelta(days=LOOKALIKE_DAYS):
+            twin = None  # of the last two weeks for another order of this batch, on another test clock
         if twin is not None and asked.on_duplicate == "reject":
             return DuplicateOrder(
                 "The customer got the same content within the last 14 days.", extra={"orderId": twin[0]}
@@ -215,7 +224,7 @@ class Intake:
         async with tx.connection.pipeline():
             keys = (
                 await queries.insert_keys(
-                    tx, _key_columns(claims), timedelta(hours=self._env.settings.idempotency_retention_hours)
+                    tx, _key_columns(claims, self._env.now()), _retention(self._env)
                 )
                 if claims
                 else None
@@ -259,17 +268,27 @@ def _refuse(batch: Sequence[Asked], error: Exception) -> None:
             asked.future.set_exception(error)
 
 
-def _answer_from(stored: "_Stored", asked: Asked, retention_hours: int) -> Created | FulfillmentError | None:
-    claim = asked.claim
+def answer_from(
+    env: Env, stored: Mapping[tuple[str, ...], tuple[Any, ...]], claim: Claim | None
+) -> Created | IdempotencyKeyReused | None:
+    """Return the answer that *claim* has got already, the refusal of a key that was used otherwise, or None.
+
+    Args:
+        stored: The rows of `queries.SELECT_KEYS` by the claims' identities.
+    """
     row = stored.get(claim.identity) if claim else None
     if claim is None or row is None:
         return None
     fingerprint, _, body, created_at = row
-    if created_at <= asked.prepared.created_at - timedelta(hours=retention_hours):
+    if created_at <= env.now() - _retention(env):
         return None
     if bytes(fingerprint) != claim.fingerprint:
         return IdempotencyKeyReused("This Idempotency-Key was used for another request. Use a new one.")
     return Created(bytes(body), "", replayed=True)
+
+
+def _retention(env: Env) -> timedelta:
+    return timedelta(hours=env.settings.idempotency_retention_hours)
 
 
 def _take(asked: Asked, book: LotBook) -> InsufficientStock | None:
@@ -376,9 +395,10 @@ def _events_of(row: "_Made") -> list[NewEvent]:
     ]
 
 
-def _key_columns(claims: Sequence[tuple[Claim | None, Created, Order]]) -> list[list[object]]:
+def _key_columns(claims: Sequence[tuple[Claim | None, Created, Order]], at: datetime) -> list[list[object]]:
+    # Keys live in real time: a partner's test clock neither ends nor lengthens their life.
     rows = [
-        (*claim.identity, claim.fingerprint, 201, created.body, order.id, order.created_at)
+        (*claim.identity, claim.fingerprint, 201, created.body, order.id, at)
         for claim, created, order in claims
         if claim
     ]

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from psycopg import AsyncCursor
 
+from fulfillment.infra import arrays
 from fulfillment.infra.db import ReadTx, Row, Tx
 from fulfillment.kernel.pages import Direction, PageRequest
 from fulfillment.orders.domain import Order, OrderStatus
@@ -184,14 +185,56 @@ async def select_page(tx: ReadTx, partner_id: str, status: str | None, request: 
     return [order_of(row) for row in rows]
 
 
-async def insert_orders(tx: Tx, columns: Sequence[Sequence[object]]) -> None:
+async def insert_orders(tx: Tx, columns: Sequence[Sequence[Any]]) -> None:
     """Write new orders given by column, in the order of INSERT_ORDERS."""
-    await tx.connection.execute(INSERT_ORDERS, columns)
+    ids, partners, sequences, days, methods, protocols, customer_ids, *rest = columns
+    customers, documents, warnings, holds, content_keys, release_moments, moments = rest
+    await tx.connection.execute(
+        INSERT_ORDERS,
+        (
+            arrays.texts(ids),
+            arrays.texts(partners),
+            arrays.ints(sequences),
+            arrays.smallints(days),
+            arrays.texts(methods),
+            arrays.texts(protocols),
+            arrays.texts(customer_ids),
+            arrays.jsons(customers),
+            arrays.jsons(documents),
+            arrays.jsons(warnings),
+            arrays.jsons(holds),
+            arrays.bigints(content_keys),
+            arrays.moments(release_moments),
+            arrays.moments(moments),
+        ),
+    )
 
 
-async def insert_keys(tx: Tx, columns: Sequence[Sequence[object]], retention: timedelta) -> AsyncCursor[Any]:
+async def select_keys(
+    tx: ReadTx, identities: Sequence[tuple[str, str, str]]
+) -> dict[tuple[str, ...], tuple[Any, ...]]:
+    """Return fingerprint, status, body and moment of the keys that are stored, by partner, operation and key."""
+    rows = await tx.tuples(SELECT_KEYS, [arrays.texts(column) for column in zip(*identities, strict=True)])
+    return {tuple(row[:3]): tuple(row[3:]) for row in rows}
+
+
+async def insert_keys(tx: Tx, columns: Sequence[Sequence[Any]], retention: timedelta) -> AsyncCursor[Any]:
     """Write idempotency keys given by column; the cursor's rowcount is how many were free, once the pipeline ends."""
-    return await tx.connection.execute(INSERT_KEYS, [*columns, retention])
+    partners, operations, keys, fingerprints, statuses, bodies, orders, moments = columns
+    return await tx.connection.execute(
+        INSERT_KEYS,
+        (
+            arrays.texts(partners),
+            arrays.texts(operations),
+            arrays.texts(keys),
+            arrays.bytes_(fingerprints),
+            arrays.smallints(statuses),
+            arrays.bytes_(bodies),
+            arrays.texts(orders),
+            arrays.moments(moments),
+            retention,
+        ),
+    )
 
 
 async def update_order(tx: Tx, order: Order) -> None:

@@ -1,7 +1,7 @@
 """What can be done with orders: create, read, list, cancel, move, hold. One function for each operation."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from fulfillment.infra.env import Env
 from fulfillment.infra.wake import wake_workers
 from fulfillment.inventory import service as inventory
 from fulfillment.kernel.callers import Caller
-from fulfillment.kernel.errors import Unavailable
+from fulfillment.kernel.errors import Unavailable, ValidationFailed
 from fulfillment.kernel.ids import new_id
 from fulfillment.kernel.pages import PageRequest
 from fulfillment.orders import domain, queries, wire
@@ -23,12 +23,13 @@ from fulfillment.orders.domain import (
     Draft,
     HoldCode,
     HoldNotFound,
+    IdempotencyKeyReused,
     Order,
     OrderNotFound,
     OrderStatus,
 )
 from fulfillment.orders.idempotency import Claim
-from fulfillment.orders.intake import Created, OnDuplicate, Stale, hold_json, intake_of
+from fulfillment.orders.intake import Created, OnDuplicate, Stale, Versions, answer_from, hold_json, intake_of
 from fulfillment.orders.preparing import Prepared, Rules, check_draft, prepare
 from fulfillment.partners import service as partners
 from fulfillment.partners.domain import Partner
@@ -54,7 +55,14 @@ async def create_order(
         IdempotencyKeyReused, IdempotencyInProgress: The key belongs to another request, or is under way.
     """
     for _ in range(_TRIES):
-        prepared, versions = await prepare_order(env, caller, draft)
+        try:
+            prepared, versions = await prepare_order(env, caller, draft)
+        except ValidationFailed:
+            # What could be ordered when the key was used may not be any more; its answer stands.
+            answer = await find_answer(env, claim)
+            if answer is None:
+                raise
+            return answer
         try:
             return await asyncio.shield(intake_of(env).submit(prepared, claim, on_duplicate, versions))
         except Stale:
@@ -62,32 +70,53 @@ async def create_order(
     raise Unavailable("Prices are changing at this moment. Try again.", retry_after_seconds=1)
 
 
-async def prepare_order(env: Env, caller: Caller, draft: Draft) -> tuple[Prepared, tuple[int, int]]:
-    """Return the order as it would be made now, and the versions of catalogue and partners it rests on.
+async def find_answer(env: Env, claim: Claim | None) -> Created | None:
+    """Return the answer that the request of *claim* has got already, or None.
+
+    Raises:
+        IdempotencyKeyReused: The key belongs to another request.
+    """
+    if claim is None:
+        return None
+    async with env.db.reading(claim.partner_id) as tx:
+        stored = await queries.select_keys(tx, [claim.identity])
+    answer = answer_from(env, stored, claim)
+    if isinstance(answer, IdempotencyKeyReused):
+        raise answer
+    return answer
+
+
+async def prepare_order(env: Env, caller: Caller, draft: Draft) -> tuple[Prepared, Versions]:
+    """Return the order as it would be made now, and the versions of what it rests on.
 
     Raises:
         ValidationFailed, UnknownProduct, ProductNotOrderable: A line can't be made.
     """
     products = await catalog.get_orderables(env)
     everyone = await partners.get_partners(env)
-    methods = (await shipping.get_methods(env)).value
+    methods = await shipping.get_methods(env)
     partner = everyone.value.get(caller.partner_id)
     if partner is None:  # made a moment ago, by another process
         env.caches.drop("partners")
         everyone = await partners.get_partners(env)
         partner = everyone.value[caller.partner_id]
     at = now_of(env, partner)
-    prepared = prepare(draft, products.value, partner, methods[draft.shipping_method].price, rules_of(env), at)
-    return prepared, (products.version, everyone.version)
+    prepared = prepare(draft, products.value, partner, methods.value[draft.shipping_method].price, rules_of(env), at)
+    return prepared, (products.version, everyone.version, methods.version)
 
 
-async def check_lines(env: Env, draft: Draft) -> None:
-    """Accept *draft* as a template: its products exist and are orderable, its pills add up.
+async def line_check(env: Env) -> Callable[[Draft], None]:
+    """Return what accepts a draft as a template: its products exist and are orderable, its pills add up.
 
-    Raises:
-        ValidationFailed, UnknownProduct, ProductNotOrderable: A line can't be made.
+    The check itself asks nothing of the database, so it may run inside a transaction. It raises ValidationFailed,
+    UnknownProduct or ProductNotOrderable where a line can't be made.
     """
-    check_draft(draft, (await catalog.get_orderables(env)).value)
+    products = (await catalog.get_orderables(env)).value
+
+    def check(draft: Draft) -> None:
+        check_draft(draft, products)
+
+    return check
 
 
 def rules_of(env: Env) -> Rules:

@@ -1,5 +1,6 @@
 """The contract's shapes of orders: what comes in is read strictly, what goes out is spliced from frozen JSON text."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -196,39 +197,43 @@ def administration_json(administration: Administration) -> dict[str, int]:
     }
 
 
-def line_json(priced: PricedLine) -> dict[str, object]:
-    """Return the contract's LineItem."""
+def line_json(priced: PricedLine) -> str:
+    """Return the contract's LineItem as JSON text.
+
+    Written piece by piece: `json.dumps` of the same object takes three times as long, and a create writes each line.
+    """
     line = priced.line
-    shown: dict[str, object] = {
-        "productId": line.product.id,
-        "quantity": line.quantity,
-        "packDescription": line.pack_description,
-        "price": money(priced.price),
-        "discountedPrice": money(priced.discounted_price),
-        "external": line.product.external,
-        "name": line.product.name,
-    }
-    if line.administration is not None:
-        shown["administration"] = administration_json(line.administration)
-    return shown
+    given = line.administration
+    placed = (
+        f',"administration":{{"morning":{given.morning},"afternoon":{given.afternoon},'
+        f'"evening":{given.evening},"sleep":{given.sleep}}}'
+        if given is not None
+        else ""
+    )
+    described = _quoted(line.pack_description) if line.pack_description is not None else "null"
+    return (
+        f'{{"productId":{line.product.id},"quantity":{line.quantity},"packDescription":{described},'
+        f'"price":"{money(priced.price)}","discountedPrice":"{money(priced.discounted_price)}",'
+        f'"external":{"true" if line.product.external else "false"},"name":{_quoted(line.product.name)}{placed}}}'
+    )
 
 
 def document_json(
     draft: Draft, lines: Sequence[PricedLine], totals: Totals, discount: str, created_at: datetime
 ) -> str:
     """Return the part of an order's answer that never changes, as JSON text."""
-    return jsontext.write(
-        {
-            "discount": discount,
-            "daysSupply": draft.days_supply,
-            "orderType": draft.order_type.value,
-            "shippingMethod": draft.shipping_method,
-            "lineItems": [line_json(line) for line in lines],
-            "protocolId": draft.protocol_id,
-            **totals_json(totals),
-            "createdAt": moment(created_at),
-        }
-    ).decode()
+    items = ",".join([line_json(line) for line in lines])
+    protocol = f'"{draft.protocol_id}"' if draft.protocol_id is not None else "null"
+    return (
+        f'{{"discount":"{discount}","daysSupply":{draft.days_supply},"orderType":"{draft.order_type.value}",'
+        f'"shippingMethod":"{draft.shipping_method}","lineItems":[{items}],"protocolId":{protocol},'
+        f'"subtotal":"{money(totals.subtotal)}","handlingFee":"{money(totals.handling_fee)}",'
+        f'"volumeDiscount":"{money(totals.volume_discount)}","shippingCost":"{money(totals.shipping_cost)}",'
+        f'"total":"{money(totals.total)}","createdAt":"{moment(created_at)}"}}'
+    )
+
+
+_quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def totals_json(totals: Totals) -> dict[str, str]:
@@ -265,7 +270,7 @@ def event_json(order: Order) -> str:
 
 def preview_lines(lines: Sequence[PricedLine]) -> list[dict[str, object]]:
     """Return priced lines for a preview: as in an order, and each line's total."""
-    return [line_json(line) | {"lineTotal": money(line.total)} for line in lines]
+    return [json.loads(line_json(line)) | {"lineTotal": money(line.total)} for line in lines]
 
 
 def holds_json(holds: Sequence[Mapping[str, object]]) -> str | None:

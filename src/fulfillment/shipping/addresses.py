@@ -140,6 +140,9 @@ def valid_phone(text: str) -> bool:
 
 def valid_email(text: str) -> bool:
     """Return whether *text* has the form of an e-mail address; no look-up, and ``.test`` domains pass."""
+    # The library takes 20 us; the plainest addresses under the plainest domains, which it always accepts, take one.
+    if len(text) <= 100 and _PLAIN_EMAIL.fullmatch(text):
+        return True
     try:
         _ = validate_email(text, check_deliverability=False, test_environment=True)
     except EmailNotValidError:
@@ -184,9 +187,7 @@ def _military_findings(
         message = f"{city} is military, but ZIP code {zip_code} is not."
         findings.append(AddressFinding("military_zip", _ZIP, message, blocking=True))
     if not (_MILITARY_LINE.search(line1) or (line2 and _MILITARY_LINE.search(line2))):
-        message = (
-            "A military address names a unit: PSC, CMR or UNIT with its number, and BOX with its number."
-        )
+        message = "A military address names a unit: PSC, CMR or UNIT with its number, and BOX with its number."
         findings.append(AddressFinding("military_line", _LINE1, message))
     if shipping_method != ShippingMethod.STANDARD:
         findings.append(_not_served("military_not_served", "military addresses", shipping_method))
@@ -308,3 +309,6 @@ _MILITARY_LINE: Final = re.compile(
     re.IGNORECASE,
 )
 _PLAIN_PHONE: Final = re.compile(r"\s*\+?[0-9(][0-9\s().\-/\u2010-\u2015]{5,30}")
+_PLAIN_EMAIL: Final = re.compile(
+    r"[a-z0-9]{1,20}([._+-][a-z0-9]{1,20}){0,2}@[a-z0-9]{2,20}\.(com|net|org|edu|gov)", re.I
+)

@@ -1,8 +1,9 @@
 """SQL over events and webhook_deliveries that joins the transaction of a change."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
+from fulfillment.infra import arrays
 from fulfillment.infra.db import Tx
 
 INSERT_EVENTS: Final = """
@@ -21,11 +22,35 @@ SELECT new.id, new.event_id, new.partner_id, new.order_id, new.order_sequence, n
 """
 
 
-async def insert_events(tx: Tx, columns: Sequence[Sequence[object]]) -> None:
+async def insert_events(tx: Tx, columns: Sequence[Sequence[Any]]) -> None:
     """Write events given by column: id, partner, order, sequence, type, payload, moment."""
-    await tx.connection.execute(INSERT_EVENTS, columns)
+    ids, partners, orders, sequences, types, payloads, moments = columns
+    await tx.connection.execute(
+        INSERT_EVENTS,
+        (
+            arrays.texts(ids),
+            arrays.texts(partners),
+            arrays.texts(orders),
+            arrays.optional_ints(sequences),
+            arrays.texts(types),
+            arrays.jsons(payloads),
+            arrays.moments(moments),
+        ),
+    )
 
 
-async def insert_deliveries(tx: Tx, columns: Sequence[Sequence[object]]) -> None:
+async def insert_deliveries(tx: Tx, columns: Sequence[Sequence[Any]]) -> None:
     """Write deliveries given by column: id, event, partner, order, sequence, on_clock, moment."""
-    await tx.connection.execute(INSERT_DELIVERIES, columns)
+    ids, events, partners, orders, sequences, on_clock, moments = columns
+    await tx.connection.execute(
+        INSERT_DELIVERIES,
+        (
+            arrays.texts(ids),
+            arrays.texts(events),
+            arrays.texts(partners),
+            arrays.texts(orders),
+            arrays.optional_ints(sequences),
+            arrays.booleans(on_clock),
+            arrays.moments(moments),
+        ),
+    )
