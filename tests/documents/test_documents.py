@@ -88,6 +88,16 @@ def test_only_the_times_of_day_in_use_have_a_column() -> None:
     assert "Afternoon" not in said
 
 
+@pytest.mark.parametrize("product", ["Zinc", "Zinc " * 15])
+def test_a_line_names_its_pack(product: str) -> None:
+    """The partner's description of a pack stands behind or below the product, before its lots."""
+    line = replace(examples.slip_line(product, 1, lots=("Z-1",)), pack_description="Whole Body Wellness")
+
+    said = pages.text(packing_slip.render(examples.slip(lines=(line,))))
+
+    assert said.index("Zinc") < said.index("Whole Body Wellness") < said.index("Lot Z-1")
+
+
 def test_a_slip_reads_back_as_its_order() -> None:
     """The Data Matrix of a packing slip is the order's id."""
     assert pages.barcodes(packing_slip.render(examples.slip())) == {("DataMatrix", examples.ORDER_ID)}

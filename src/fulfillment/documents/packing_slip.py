@@ -6,7 +6,7 @@ from fulfillment.documents.branding import GREY, Palette, palette
 from fulfillment.documents.layout import Block, Paper, paragraph, space
 from fulfillment.documents.letter import MARGIN, ROOM, WIDTH, Letterhead, print_pages
 from fulfillment.documents.model import SLOTS, LotUse, PackingSlip, SlipLine
-from fulfillment.documents.typography import Style, cut, wrap
+from fulfillment.documents.typography import Style, cut, width, wrap
 from fulfillment.documents.wording import address_lines, count, number, slot_name, us_date
 
 _LABEL = Style(7, bold=True, colour=GREY)
@@ -120,7 +120,10 @@ def _item(line: SlipLine, slots: tuple[str, ...], colours: Palette, heading: Blo
     """Return the line, and below it its lots: they stay with the line, and may go on on the next page."""
     name, edges = _columns(slots)
     names = wrap(line.product_name, _NAME, name - 6, most=4)
-    height = len(names) * _NAME.leading + 6
+    about = line.pack_description or ""
+    behind = MARGIN + _PAD + width(names[-1] if names else "", _NAME) + 8
+    beside = behind + width(about, _LOT) <= MARGIN + _PAD + name
+    height = len(names) * _NAME.leading + (0 if beside else _LOT.leading) + 6
     values = [
         *(_dose(line, slot) for slot in slots),
         str(line.days_supply or "–"),
@@ -129,7 +132,11 @@ def _item(line: SlipLine, slots: tuple[str, ...], colours: Palette, heading: Blo
 
     def draw_item(paper: Paper, y: float) -> None:
         _shade(paper, y, height, colours, shaded)
-        paper.lines(MARGIN + _PAD, y + 4 + _NAME.size, names, _NAME)
+        below = paper.lines(MARGIN + _PAD, y + 4 + _NAME.size, names, _NAME)
+        if beside:
+            paper.text(behind, below - _NAME.leading, about, _LOT)
+        else:
+            paper.text(MARGIN + _PAD, below - 1, cut(about, _LOT, name), _LOT)
         for edge, value in zip(edges, values, strict=True):
             paper.fitted(edge, y + 4 + _NAME.size, value, _TEXT, _TOTAL - 6, "right")
 
