@@ -6,6 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Final
 
+from fulfillment.inventory.expiry import keeps_promise
 from fulfillment.kernel.errors import FulfillmentError, Kind
 
 
@@ -35,6 +36,7 @@ class ReservationState(StrEnum):
     OPEN = "OPEN"
     CONSUMED = "CONSUMED"  # it has left the lot
     RELEASED = "RELEASED"  # it was given back
+    REPLACED = "REPLACED"  # it had left the lot, and was thrown away and made anew from another
 
 
 class LotNotFound(FulfillmentError):
@@ -117,6 +119,17 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
+class Need:
+    """What an order needs of one product, and how long it must last."""
+
+    order_id: str
+    product_id: int
+    amount: int  # pills or units
+    day_quantity: int  # pills of one day; 1 for units
+    lasts_until: date  # the least expiry date of its lots
+
+
+@dataclass(frozen=True, slots=True)
 class Movement:
     """A line of a lot's ledger."""
 
@@ -190,3 +203,18 @@ def check_adjustment(lot: Lot, quantity: int) -> None:
             extra={"onHand": lot.on_hand, "reserved": lot.reserved},
             lot_id=lot.id,
         )
+
+
+def fault_of(lot: Lot, promised: date) -> str | None:
+    """Return why what an order has of *lot* may not leave, or None when it may.
+
+    Args:
+        promised: The date on which it must still be usable.
+    """
+    if lot.state not in _MAY_LEAVE:
+        return lot.state.value
+    return None if keeps_promise(lot.expiry, promised) else "EXPIRES_TOO_SOON"
+
+
+# Of a DEPLETED lot the orders took the last pills, which are as good as the others.
+_MAY_LEAVE: Final = frozenset({LotState.APPROVED, LotState.DEPLETED})

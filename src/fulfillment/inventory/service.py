@@ -1,6 +1,6 @@
 """What can be done with stock: receive, adjust, promise, give back, take, prove."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Final
@@ -11,7 +11,7 @@ from fulfillment.infra.db import ALL_TENANTS, ReadTx, Tx
 from fulfillment.infra.env import Env
 from fulfillment.infra.settings import Settings
 from fulfillment.inventory import domain, queries
-from fulfillment.inventory.allocation import LotView
+from fulfillment.inventory.allocation import LotBook, LotView
 from fulfillment.inventory.domain import (
     Difference,
     Lot,
@@ -20,8 +20,10 @@ from fulfillment.inventory.domain import (
     LotState,
     Movement,
     MovementKind,
+    Need,
     NewLot,
     Reservation,
+    ReservationState,
 )
 from fulfillment.inventory.expiry import required_expiry
 from fulfillment.kernel.errors import FieldError, ValidationFailed
@@ -56,6 +58,11 @@ async def available(tx: ReadTx, product_ids: Iterable[int], promised: date) -> d
 async def lock_lots(tx: Tx, product_ids: Iterable[int]) -> list[LotView]:
     """Return the approved lots of products with anything free, locked until *tx* ends, by id."""
     return await queries.lock_lots(tx, product_ids)
+
+
+async def ask_lots(tx: Tx, product_ids: Iterable[int]) -> Callable[[], Awaitable[list[LotView]]]:
+    """Do as `lock_lots` inside a pipeline: what it returns gives the lots once the pipeline has ended."""
+    return await queries.ask_lots(tx, product_ids)
 
 
 async def reserve(tx: Tx, picks: Sequence[tuple[str, int, str, int]]) -> None:
@@ -212,6 +219,117 @@ async def list_movements(tx: ReadTx, lot_id: str) -> list[Movement]:
     return await queries.select_movements(tx, lot_id)
 
 
+async def list_movements_page(tx: ReadTx, lot_id: str, request: PageRequest) -> list[Movement]:
+    """Return the lines of one page of a lot's ledger and one more, in reading order; the key is the id."""
+    return await queries.select_movements_page(tx, lot_id, request)
+
+
+async def select_lots_by_number(tx: ReadTx, numbers: Iterable[str]) -> list[Lot]:
+    """Return the lots with one of *numbers*; several products may share one."""
+    return await queries.select_lots_by_number(tx, numbers)
+
+
+async def lock_lots_of_order(tx: Tx, order_id: str) -> dict[str, Lot]:
+    """Return the lots that an order has something of, locked until *tx* ends, by id."""
+    return {lot.id: lot for lot in await queries.lock_lots_to_repick(tx, [order_id], [], [])}
+
+
+async def lock_lots_to_repick(
+    tx: Tx, order_ids: Sequence[str], product_ids: Iterable[int], lot_ids: Sequence[str] = ()
+) -> dict[str, Lot]:
+    """Return every lot that `repick` or `remake` may touch, locked until *tx* ends, by id.
+
+    Those are the lots the orders have something of, those of *product_ids* that have something free, and *lot_ids*.
+    No lot may be locked before in *tx*.
+    """
+    return {
+        lot.id: lot
+        for lot in await queries.lock_lots_to_repick(tx, order_ids, sorted(set(product_ids)), list(lot_ids))
+    }
+
+
+async def repick(
+    tx: Tx, needs: Sequence[Need], lots: Mapping[str, Lot], at: datetime
+) -> dict[tuple[str, int], bool]:
+    """Give back what orders hold of products, and take it anew, first expired first out.
+
+    Where it can't be had the order keeps what it holds. Earlier needs come first.
+
+    Args:
+        lots: As locked by `lock_lots_to_repick` in the same *tx*.
+
+    Returns:
+        By (order id, product id): whether it could be had.
+    """
+    held = await _held(tx, {need.order_id for need in needs})
+    book = LotBook([_view(lot) for lot in lots.values() if lot.state is LotState.APPROVED])
+    done: dict[tuple[str, int], bool] = {}
+    picks: list[tuple[str, int, str, int]] = []
+    for need in needs:
+        key = (need.order_id, need.product_id)
+        own = [(lot_id, amount) for lot_id, amount in held.get(key, ()) if lots[lot_id].state is LotState.APPROVED]
+        book.undo(own)
+        taken = book.take(need.product_id, need.amount, need.lasts_until, need.day_quantity)
+        done[key] = taken is not None
+        if taken is None:
+            book.undo([(lot_id, -amount) for lot_id, amount in own])
+        else:
+            picks.extend((*key, lot_id, amount) for lot_id, amount in taken)
+    if picks:
+        await queries.release_reservations_of_products(tx, [key for key, had in done.items() if had], at)
+        await queries.reinsert_reservations(tx, picks)
+    return done
+
+
+async def remake(
+    tx: Tx,
+    needs: Sequence[Need],
+    bad: Sequence[str],
+    lots: Mapping[str, Lot],
+    *,
+    actor: str,
+    at: datetime,
+) -> bool:
+    """Take anew, out of other lots, what one order took of the *bad* lots; all of it or nothing.
+
+    What was made of the bad lots is thrown away: it had left them already and does not come back.
+
+    Args:
+        needs: What is missing of each product without the bad lots, all of the same order.
+        lots: As locked by `lock_lots_to_repick` in the same *tx*.
+    """
+    book = LotBook([_view(lot) for lot in lots.values() if lot.state is LotState.APPROVED and lot.id not in bad])
+    picks: list[tuple[str, int, str, int]] = []
+    for need in needs:
+        taken = book.take(need.product_id, need.amount, need.lasts_until, need.day_quantity)
+        if taken is None:
+            return False
+        picks.extend((need.order_id, need.product_id, lot_id, amount) for lot_id, amount in taken)
+    if picks:
+        order_id = needs[0].order_id
+        await queries.replace_consumed(tx, order_id, bad)
+        await queries.insert_consumed(tx, picks, at)
+        await queries.insert_movements(
+            tx,
+            [
+                _movement(MovementKind.CONSUMED, lot_id, -amount, actor, at, order_id=order_id, reason="made anew")
+                for _, _, lot_id, amount in picks
+            ],
+        )
+    return True
+
+
+async def end_lots(tx: Tx, today: date, at: datetime) -> list[tuple[Lot, Lot]]:
+    """Set EXPIRED what has expired before *today*, DEPLETED what has run out; return each as it was and as it is."""
+    ended: list[tuple[Lot, Lot]] = []
+    for lot in await queries.lock_ended_lots(tx, today):
+        state = LotState.DEPLETED if lot.on_hand == 0 and lot.state is LotState.APPROVED else LotState.EXPIRED
+        changed = replace(lot, state=state, updated_at=at)
+        await queries.update_lot(tx, changed)
+        ended.append((lot, changed))
+    return ended
+
+
 async def reconcile(tx: Tx, at: datetime, *, dry_run: bool) -> list[Difference]:
     """Return the lots whose counters are not what their ledgers say, and set the counters right.
 
@@ -231,6 +349,18 @@ async def reconcile(tx: Tx, at: datetime, *, dry_run: bool) -> list[Difference]:
         if wrong.repairable:
             await queries.update_counters(tx, wrong.lot_id, wrong.on_hand_by_ledger, wrong.reserved_by_ledger, at)
     return differences
+
+
+async def _held(tx: ReadTx, order_ids: Iterable[str]) -> dict[tuple[str, int], list[tuple[str, int]]]:
+    held: dict[tuple[str, int], list[tuple[str, int]]] = {}
+    for kept in await queries.select_reservations_of_orders(tx, order_ids):
+        if kept.state is ReservationState.OPEN:
+            held.setdefault((kept.order_id, kept.product_id), []).append((kept.lot_id, kept.quantity))
+    return held
+
+
+def _view(lot: Lot) -> LotView:
+    return LotView(lot.id, lot.product_id, lot.lot_number, lot.expiry, lot.received_at, lot.free)
 
 
 def _new_lot_faults(lot: NewLot, known: bool) -> list[FieldError]:
