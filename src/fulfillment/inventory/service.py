@@ -243,14 +243,11 @@ async def lock_lots_to_repick(
     No lot may be locked before in *tx*.
     """
     return {
-        lot.id: lot
-        for lot in await queries.lock_lots_to_repick(tx, order_ids, sorted(set(product_ids)), list(lot_ids))
+        lot.id: lot for lot in await queries.lock_lots_to_repick(tx, order_ids, sorted(set(product_ids)), list(lot_ids))
     }
 
 
-async def repick(
-    tx: Tx, needs: Sequence[Need], lots: Mapping[str, Lot], at: datetime
-) -> dict[tuple[str, int], bool]:
+async def repick(tx: Tx, needs: Sequence[Need], lots: Mapping[str, Lot], at: datetime) -> dict[tuple[str, int], bool]:
     """Give back what orders hold of products, and take it anew, first expired first out.
 
     Where it can't be had the order keeps what it holds. Earlier needs come first.
