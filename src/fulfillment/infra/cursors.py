@@ -53,6 +53,8 @@ def unseal(key: bytes, listing: Listing, cursor: str) -> tuple[tuple[str, ...], 
         raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError, ValueError):
         raise _refusal() from None
+    if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != cursor:
+        raise _refusal()  # one page has one cursor: not another with other spare bits
     tag, text = raw[:_TAG_BYTES], raw[_TAG_BYTES:]
     if not hmac.compare_digest(tag, _tag(key, listing, text)):
         raise _refusal()

@@ -312,6 +312,8 @@ def problem(error: FulfillmentError, request_id: str, status: int | None = None)
         ]
     body.update(error.extra)
     headers: list[tuple[bytes, bytes]] = []
+    if isinstance(error, BodyTooSlow | HeadersTooLarge):
+        headers.append(_CLOSE)
     if error.retry_after_seconds is not None:
         headers.append((b"retry-after", str(error.retry_after_seconds).encode()))
     challenge = error.context.get("challenge")
@@ -332,7 +334,9 @@ class StrictRequest(Request):
 
     async def json(self) -> Any:
         """Return the body's JSON value."""
-        return jsontext.read(await self.body())
+        if not hasattr(self, "_json"):
+            self._json = jsontext.read(await self.body())
+        return self._json
 
 
 class StrictRoute(APIRoute):
@@ -345,16 +349,26 @@ class StrictRoute(APIRoute):
         reads_json = self.body_field is not None
 
         async def strict(request: Request) -> Response:
-            request.scope["fulfillment.template"] = self.path_format
+            request.scope["fulfillment.template"] = _template(request.scope["path"], self.path_format)
             read_query(request.scope["query_string"], known)
+            asked = StrictRequest(request.scope, request.receive)
             if reads_json:
                 content_type = request.headers.get("content-type")
                 has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
                 if content_type is not None or has_body:
                     check_content_type(content_type.encode("latin-1") if content_type else None)
-            return await handle(StrictRequest(request.scope, request.receive))
+                if has_body:
+                    await (
+                        asked.json()
+                    )  # here, since the framework turns whatever reading raises into an error of its own
+            return await handle(asked)
 
         return strict
+
+
+def _template(path: str, route: str) -> str:
+    # A route knows its path below the routers it is included in: what stands before it in the request is their prefix.
+    return (path.rsplit("/", route.count("/"))[0] if route else path) + route
 
 
 class Front:
@@ -436,6 +450,8 @@ class Front:
 
     def _find(self, call: Call) -> HotRoute | None:
         method, path = call.scope["method"], call.scope["path"]
+        if method == "HEAD":
+            method = "GET"
         route = self._exact.get((method, path))
         if route is not None:
             return route
@@ -452,7 +468,7 @@ class Front:
         hosts = [value for name, value in headers if name == b"host"]
         if len(headers) > _MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > _MAX_HEADER_BYTES:
             raise HeadersTooLarge("Send at most 100 headers of 32 KiB in all.")
-        if len(hosts) != 1 or (self._hosts and hosts[0].rsplit(b":", 1)[0].lower() not in self._hosts):
+        if len(hosts) != 1 or (self._hosts and _name_of(hosts[0]) not in self._hosts):
             raise HostUnknown("Send exactly one Host header that names this service.")
         if self.in_flight > self._env.settings.max_in_flight and call.scope["path"] not in _ALWAYS:
             raise Overloaded("The service is busy. Try again.", retry_after_seconds=1)
@@ -467,7 +483,10 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = dict(message, headers=[*message["headers"], *_standing_headers(call)])
+                headers = [*message["headers"], *_standing_headers(call)]
+                if status >= 400 and _may_go_on(call):
+                    headers.append(_CLOSE)
+                message = dict(message, headers=headers)
             elif head:
                 message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
             await send(message)
@@ -496,6 +515,8 @@ class Front:
 
 _ALWAYS: Final = frozenset({"/livez", "/readyz"})
 _RESERVED: Final = frozenset({"preview", "bulk"})  # paths beside /orders/{orderId}
+_CLOSE: Final = (b"connection", b"close")
+_DIGITS_OF_A_SMALL_BODY: Final = 5  # up to 99,999 bytes the server reads what is left and goes on
 _STANDING: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -510,8 +531,21 @@ def _hosts(env: Env) -> frozenset[bytes]:
     return frozenset(name.lower().encode() for name in names)
 
 
+def _name_of(host: bytes) -> bytes:
+    name, colon, port = host.lower().rpartition(b":")
+    return name if colon and not port.endswith(b"]") else host.lower()  # [::1] has colons and no port
+
+
 def _standing_headers(call: Call) -> list[tuple[bytes, bytes]]:
     return [(b"x-request-id", call.request_id.encode()), *_STANDING]
+
+
+def _may_go_on(call: Call) -> bool:
+    # A refusal may leave before the body has arrived. Where that can take long or never end, the connection is closed.
+    for name, value in call.scope["headers"]:
+        if name == b"transfer-encoding" or (name == b"content-length" and len(value) > _DIGITS_OF_A_SMALL_BODY):
+            return True
+    return False
 
 
 def _frames(error: BaseException) -> list[str]:
@@ -533,6 +567,8 @@ async def _send_answer(answer: Answer, call: Call, send: Send) -> None:
         *_STANDING,
         *answer.headers,
     ]
+    if answer.status >= 400 and _may_go_on(call):
+        headers.append(_CLOSE)
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     body = b"" if call.scope["method"] == "HEAD" else answer.body
     await send({"type": "http.response.body", "body": body})

@@ -11,7 +11,6 @@ from fulfillment.infra.web import Answer, Call, HotRoute, read_model
 from fulfillment.kernel.callers import Caller
 from fulfillment.kernel.errors import FieldError, ValidationFailed
 from fulfillment.oauth.http import partner_caller
-from fulfillment.orders import service as orders
 from fulfillment.orders.http import claim_of, created_answer, read_on_duplicate, read_order
 from fulfillment.orders.idempotency import read_key
 from fulfillment.orders.wire import OrderFromProtocolIn, ProtocolUpdateIn
@@ -101,9 +100,9 @@ async def create_order_from_protocol(call: Call) -> Answer:
     protocol_id = _read_id(call)
     path = f"/v1/protocols/{protocol_id}/orders"
     claim = claim_of(caller, "createOrderFromProtocol", path, key, [content, on_duplicate])
-    protocol = await service.get_protocol(call.env, caller, protocol_id)
-    draft = wire.draft_of(protocol, overrides)
-    return created_answer(await orders.create_order(call.env, caller, draft, claim=claim, on_duplicate=on_duplicate))
+    return created_answer(
+        await service.create_order(call.env, caller, protocol_id, overrides, claim=claim, on_duplicate=on_duplicate)
+    )
 
 
 HOT: Final = (

@@ -10,6 +10,8 @@ from fulfillment.kernel.ids import new_id
 from fulfillment.kernel.pages import PageRequest
 from fulfillment.orders import service as orders
 from fulfillment.orders.domain import Draft
+from fulfillment.orders.idempotency import Claim
+from fulfillment.orders.intake import Created, OnDuplicate
 from fulfillment.partners import service as partners
 from fulfillment.protocols import queries, wire
 from fulfillment.protocols.domain import Protocol, ProtocolNotFound
@@ -21,7 +23,7 @@ async def create_protocol(env: Env, caller: Caller, draft: Draft) -> Protocol:
     Raises:
         ValidationFailed, UnknownProduct, ProductNotOrderable: A line can't be made.
     """
-    await orders.check_lines(env, draft)
+    (await orders.line_check(env))(draft)
     at = orders.now_of(env, await partners.get_partner(env, caller.partner_id))
     protocol = wire.protocol_of(draft, new_id(at), caller.partner_id, at)
     async with env.db.transaction(caller.partner_id) as tx:
@@ -42,8 +44,6 @@ async def get_protocol(env: Env, caller: Caller, protocol_id: str) -> Protocol:
 async def list_protocols(env: Env, caller: Caller, search: str | None, request: PageRequest) -> Sequence[Protocol]:
     """Return the partner's protocols of one page and one more, in reading order."""
     text = " ".join((search or "").casefold().split())
-    if search is not None and not text:
-        return []
     async with env.db.reading(caller.partner_id) as tx:
         return await queries.select_page(tx, caller.partner_id, text or None, request)
 
@@ -55,7 +55,7 @@ async def replace_protocol(env: Env, caller: Caller, protocol_id: str, draft: Dr
         ProtocolNotFound: The partner has no such protocol.
         ValidationFailed, UnknownProduct, ProductNotOrderable: A line can't be made.
     """
-    await orders.check_lines(env, draft)
+    (await orders.line_check(env))(draft)
     at = orders.now_of(env, await partners.get_partner(env, caller.partner_id))
     async with env.db.transaction(caller.partner_id) as tx:
         found = _found(await queries.lock_protocol(tx, caller.partner_id, protocol_id))
@@ -74,10 +74,11 @@ async def update_protocol(env: Env, caller: Caller, protocol_id: str, changes: M
         ValidationFailed, UnknownProduct, ProductNotOrderable: A line can't be made.
     """
     at = orders.now_of(env, await partners.get_partner(env, caller.partner_id))
+    check = await orders.line_check(env)
     async with env.db.transaction(caller.partner_id) as tx:
         found = _found(await queries.lock_protocol(tx, caller.partner_id, protocol_id))
         changed = replace(wire.merged(found, changes), updated_at=at)
-        await orders.check_lines(env, wire.draft_of(changed))
+        check(wire.draft_of(changed))
         await queries.update_protocol(tx, changed)
     return changed
 
@@ -91,6 +92,35 @@ async def delete_protocol(env: Env, caller: Caller, protocol_id: str) -> None:
     async with env.db.transaction(caller.partner_id) as tx:
         if not await queries.delete_protocol(tx, caller.partner_id, protocol_id):
             raise _not_found()
+
+
+async def create_order(
+    env: Env,
+    caller: Caller,
+    protocol_id: str,
+    overrides: Mapping[str, Any],
+    *,
+    claim: Claim | None = None,
+    on_duplicate: OnDuplicate = "accept",
+) -> Created:
+    """Create an order from the protocol, checked and priced anew.
+
+    Args:
+        overrides: daysSupply, shippingMethod and orderType where they are to differ.
+
+    Raises:
+        ProtocolNotFound: The partner has no such protocol, and the key has got no answer from it before.
+        FulfillmentError: As `orders.create_order`.
+    """
+    try:
+        protocol = await get_protocol(env, caller, protocol_id)
+    except ProtocolNotFound:
+        answer = await orders.find_answer(env, claim)
+        if answer is None:
+            raise
+        return answer
+    draft = wire.draft_of(protocol, overrides)
+    return await orders.create_order(env, caller, draft, claim=claim, on_duplicate=on_duplicate)
 
 
 def _found(protocol: Protocol | None) -> Protocol:
