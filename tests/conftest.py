@@ -4,13 +4,16 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx2
 import psycopg
 import pytest
 from psycopg import sql
 
+from fulfillment.app import create_app
 from fulfillment.infra import migrate
 from fulfillment.infra.caches import Caches
 from fulfillment.infra.db import Database
@@ -18,6 +21,7 @@ from fulfillment.infra.env import Env
 from fulfillment.infra.postgres import EmbeddedPostgres
 from fulfillment.infra.secrets import load_or_create
 from fulfillment.infra.settings import Settings
+from tests.serving import ServerProcess
 from tests.world import World
 
 
@@ -109,6 +113,34 @@ async def env(dsns: tuple[str, str], settings: Settings, clock: Clock) -> AsyncG
     db = Database(dsns[0], size=8)
     yield Env(settings, db, Caches(db), load_or_create(settings.data_dir / "secrets.json"), clock)
     await db.close()
+
+
+@pytest.fixture
+async def api(env: Env) -> AsyncGenerator[httpx2.AsyncClient]:
+    """A client of the whole application over the test's Env."""
+    async with client_of(env) as client:
+        yield client
+
+
+@asynccontextmanager
+async def client_of(env: Env) -> AsyncGenerator[httpx2.AsyncClient]:
+    """Give a client of the whole application over *env*."""
+    transport = httpx2.ASGITransport(app=create_app(env), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://fulfillment.test") as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def server() -> Generator[ServerProcess]:
+    """A real `fulfillment serve` with its demo data, for the whole run: mark its tests xdist_group("server")."""
+    folder = Path(tempfile.mkdtemp(prefix="js-"))
+    process = ServerProcess(folder)
+    process.start()
+    try:
+        yield process
+    finally:
+        process.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

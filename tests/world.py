@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from fulfillment.catalog import service as catalog
 from fulfillment.catalog.domain import NewProduct, ProductStatus, Usage
@@ -14,9 +14,55 @@ from fulfillment.inventory import service as inventory
 from fulfillment.inventory.domain import LotState, NewLot
 from fulfillment.kernel.callers import Caller, Scope
 from fulfillment.oauth import service as oauth
+from fulfillment.orders import service as orders
+from fulfillment.orders.domain import Draft, Order
+from fulfillment.orders.wire import OrderCreateIn
 from fulfillment.partners import service as partners
 
 _PRODUCTS: Final = itertools.count(1)  # of the whole run: tests of one module share a database
+
+
+def a_customer(**changes: Any) -> dict[str, Any]:
+    """Return a customer as a request names one."""
+    return {
+        "sourceId": "1234567890",
+        "firstName": "John",
+        "lastName": "Doe",
+        "email": "john.doe@example.com",
+        "phone": "6505551234",
+        "address": {
+            "line1": "437 Lytton Ave",
+            "line2": "Suite 100",
+            "city": "Palo Alto",
+            "state": "CA",
+            "zipCode": "94301",
+        },
+    } | changes
+
+
+def a_line(product_id: int, quantity: int = 2, **changes: Any) -> dict[str, Any]:
+    """Return a line of a pack item as a request names one; all pills in the morning."""
+    return {
+        "productId": product_id,
+        "quantity": quantity,
+        "packDescription": "Whole Body Wellness",
+        "administration": {"morning": quantity, "afternoon": 0, "evening": 0, "sleep": 0},
+    } | changes
+
+
+def an_order(*lines: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return an order's (or a protocol's) request body."""
+    return {
+        "customer": a_customer(),
+        "daysSupply": 30,
+        "lineItems": list(lines),
+        "shippingMethod": "STANDARD",
+    } | changes
+
+
+def a_draft(*lines: dict[str, Any], **changes: Any) -> Draft:
+    """Return what the body of `an_order` asks for."""
+    return OrderCreateIn.model_validate(an_order(*lines, **changes)).to_draft()
 
 
 @dataclass(slots=True)
@@ -109,3 +155,9 @@ class World:
     async def available(self, product_id: int) -> int:
         """Return what partners may order of a product."""
         return (await inventory.get_available(self.env, [product_id], self.env.now())).get(product_id, 0)
+
+    async def order(self, caller: Caller, *lines: dict[str, Any], **changes: Any) -> Order:
+        """Make an order; without lines, of one new product with plenty of stock."""
+        asked = lines or (a_line(await self.product(available=100_000)),)
+        created = await orders.create_order(self.env, caller, a_draft(*asked, **changes))
+        return await orders.get_order(self.env, caller, created.order_id)
