@@ -11,7 +11,7 @@ import tomllib
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 import fulfillment.sdk
-from tests.sdk.samples import ORDER_ID, SECRET
+from tests.sdk.samples import ORDER, ORDER_ID, SECRET
+from tests.sdk.server import Play, ScriptedServer
 from tests.sdk.test_webhooks import openssl
 
 ROOT = Path(__file__).parents[2]
@@ -41,9 +42,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
-def run(site: Path, code: str) -> str:
+def run(site: Path, code: str, variables: Mapping[str, str] | None = None) -> str:
     """Run code in a process that has the wheel and not the checkout."""
-    environ = {**os.environ, "PYTHONPATH": str(site)}
+    environ = {**os.environ, "PYTHONPATH": str(site), **(variables or {})}
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=site, env=environ, check=True, capture_output=True, text=True
     )
@@ -100,6 +101,20 @@ def _absolute_imports(node: ast.AST) -> list[str]:
     if isinstance(node, ast.ImportFrom) and node.level == 0:
         return [node.module or ""]
     return []
+
+
+def test_the_readmes_example_runs(site: Path, server: ScriptedServer):
+    """The first example of the README makes an order with nothing but the wheel and the four variables."""
+    example = (ROOT / "sdk" / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    server.plays(Play(201, ORDER))
+    connection = {
+        "JUNIPER_API_URL": f"{server.url}/v1",
+        "JUNIPER_TOKEN_URL": f"{server.url}/oauth2/token",
+        "JUNIPER_CLIENT_ID": "client-1",
+        "JUNIPER_CLIENT_SECRET": "secret-1",
+    }
+
+    assert run(site, example, connection) == f"{ORDER_ID} SHIPPED 34.57"
 
 
 @dataclass
