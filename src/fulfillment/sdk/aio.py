@@ -92,9 +92,7 @@ class AsyncClient(Api, AsyncRunner):
     async def _send(self, request: Send) -> Answer | ConnectionFailed:
         try:
             with self._wire.quietly():
-                response = await self._http.request(
-                    request.method, request.url, **self._wire.options(request)
-                )
+                response = await self._http.request(request.method, request.url, **self._wire.options(request))
         except self._wire.httpx2.RequestError as error:
             return self._wire.failure(error, request)
         return self._wire.answer(response)

@@ -49,9 +49,7 @@ class Call(Generic[T]):
     def query(self) -> dict[str, Any]:
         """Return the query parameters that were given, as text."""
         given = {name: encode(value) for name, value in self.params.items() if value is not None}
-        return {
-            name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()
-        }
+        return {name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()}
 
     def at(self, cursor: str) -> Self:
         """Return the call for the page that starts at *cursor*."""
@@ -113,9 +111,7 @@ def page_of(read: Callable[[Any], T], member: str) -> Callable[[Any], Page[T]]:
         if not isinstance(rows, list):
             raise WireMismatch(f"{member} is not an array")
         cursor = envelope.get("cursor")
-        return Page(
-            _rows(cast("list[object]", rows), read), cursor if isinstance(cursor, str) else None, envelope
-        )
+        return Page(_rows(cast("list[object]", rows), read), cursor if isinstance(cursor, str) else None, envelope)
 
     return read_page
 
@@ -201,9 +197,7 @@ class paged(Generic[P, T]):  # noqa: N801 - a decorator
         return self if client is None else _bound(self._describe, client, client.walk)
 
 
-def _bound(
-    describe: Callable[..., Any], client: object, carry_out: Callable[[Any], Any]
-) -> Callable[..., Any]:
+def _bound(describe: Callable[..., Any], client: object, carry_out: Callable[[Any], Any]) -> Callable[..., Any]:
     def method(*args: Any, **kwargs: Any) -> Any:
         return carry_out(describe(client, *args, **kwargs))
 

@@ -88,9 +88,7 @@ Conversation = Generator[Step, Reply, T]
 class Exchange:
     """The conversations of one client, and the token they share."""
 
-    def __init__(
-        self, connection: Connection, retries: Retries, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, connection: Connection, retries: Retries, clock: Callable[[], float] = time.monotonic) -> None:
         self._connection = connection
         self._retries = retries
         self._clock = clock
@@ -145,9 +143,7 @@ class Exchange:
             return None
         return token.text
 
-    def _attempts(
-        self, request: Send, deadline: float, may_repeat: bool
-    ) -> Conversation[Answer | ConnectionFailed]:
+    def _attempts(self, request: Send, deadline: float, may_repeat: bool) -> Conversation[Answer | ConnectionFailed]:
         """Send a request until its outcome is final: an answer that stands, or the last failure."""
         retry = 0
         while True:
@@ -204,9 +200,7 @@ def _asked(outcome: Answer | ConnectionFailed) -> float | None:
 def _log_retry(operation: str, outcome: Answer | ConnectionFailed, wait_seconds: float) -> None:
     what = outcome.status if isinstance(outcome, Answer) else type(outcome).__name__
     request_id = outcome.request_id if isinstance(outcome, Answer) else None
-    LOG.info(
-        "%s: %s (request id %s), again in %.2f s", operation, what, request_id or "unknown", wait_seconds
-    )
+    LOG.info("%s: %s (request id %s), again in %.2f s", operation, what, request_id or "unknown", wait_seconds)
 
 
 def _error(answer: Answer) -> ApiError:

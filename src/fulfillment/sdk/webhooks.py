@@ -80,9 +80,7 @@ def verify(
     if not all(secrets) or not secrets:
         raise ValueError("a secret is empty")
     if not _any_fits(body, timestamp, signatures, secrets):
-        raise SignatureInvalid(
-            "no signature fits the body: is the secret current, and are these the raw bytes?"
-        )
+        raise SignatureInvalid("no signature fits the body: is the secret current, and are these the raw bytes?")
     _check_age((at or datetime.now(UTC)).timestamp() - int(timestamp), tolerance)
     return parse(body)
 

@@ -33,9 +33,7 @@ class Orders:
             ValidationError: The order is wrong; ``errors`` names every fault.
             InsufficientStock: Too little is left of a product; nothing was taken.
         """
-        return create(
-            "createOrder", "/orders", Order.from_wire, order, idempotency_key, onDuplicate=on_duplicate
-        )
+        return create("createOrder", "/orders", Order.from_wire, order, idempotency_key, onDuplicate=on_duplicate)
 
     @operation
     def list_orders(
@@ -51,9 +49,7 @@ class Orders:
         return get("listOrders", "/orders", page_of(Order.from_wire, "orders"), **params)
 
     @paged
-    def iter_orders(
-        self, *, status: OrderStatus | str | None = None, limit: int | None = None
-    ) -> Call[Page[Order]]:
+    def iter_orders(self, *, status: OrderStatus | str | None = None, limit: int | None = None) -> Call[Page[Order]]:
         """Go through all orders, newest first, *limit* a page."""
         return get("listOrders", "/orders", page_of(Order.from_wire, "orders"), status=status, limit=limit)
 

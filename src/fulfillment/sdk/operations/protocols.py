@@ -94,9 +94,7 @@ class Protocols:
         Raises:
             NotFound: You have no such protocol.
         """
-        return Call(
-            "deleteProtocol", "DELETE", f"/protocols/{segment(protocol_id)}", nothing, repeatable=True
-        )
+        return Call("deleteProtocol", "DELETE", f"/protocols/{segment(protocol_id)}", nothing, repeatable=True)
 
     @operation
     def create_order_from_protocol(

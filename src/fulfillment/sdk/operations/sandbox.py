@@ -25,9 +25,7 @@ class Sandbox:
             ValueError: Not exactly one of the three was given.
         """
         given = {
-            name: value
-            for name, value in {"to": to, "steps": steps, "scenario": scenario}.items()
-            if value is not None
+            name: value for name, value in {"to": to, "steps": steps, "scenario": scenario}.items() if value is not None
         }
         if len(given) != 1:
             raise ValueError("give exactly one of to, steps and scenario")
