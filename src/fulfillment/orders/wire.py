@@ -26,7 +26,7 @@ from fulfillment.shipping.states import STATES
 MAX_LINES: Final = 50
 MAX_QUANTITY: Final = 100
 _INT64: Final = 2**63 - 1
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def _whole_number(value: object) -> object:
@@ -45,6 +45,12 @@ def _days_supply(value: object) -> object:
     if number not in {30, 60, 90}:
         raise ValueError("Input should be 30, 60 or 90")
     return number
+
+
+def _given(value: object) -> object:
+    if value is None:
+        raise ValueError("It can be left out, not null")
+    return value
 
 
 def _printable(value: str) -> str:
@@ -78,6 +84,7 @@ def _text(least: int, most: int) -> Any:
     return Annotated[str, StringConstraints(strict=True, min_length=least, max_length=most), AfterValidator(_printable)]
 
 
+_NOT_NULL: Final = BeforeValidator(_given)
 Whole = Annotated[int, BeforeValidator(_whole_number)]
 Pills = Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=MAX_QUANTITY)]
 DaysSupply = Annotated[int, BeforeValidator(_days_supply)]
@@ -167,9 +174,9 @@ class OrderCreateIn(_Wire):
 class OrderFromProtocolIn(_Wire):
     """What an order from a protocol may say otherwise."""
 
-    daysSupply: DaysSupply | None = None
-    shippingMethod: ShippingMethodName | None = None
-    orderType: OrderTypeName | None = None
+    daysSupply: Annotated[DaysSupply | None, _NOT_NULL] = None
+    shippingMethod: Annotated[ShippingMethodName | None, _NOT_NULL] = None
+    orderType: Annotated[OrderTypeName | None, _NOT_NULL] = None
 
     @classmethod
     def read(cls, value: object) -> Self:
@@ -180,11 +187,13 @@ class OrderFromProtocolIn(_Wire):
 class ProtocolUpdateIn(_Wire):
     """The contract's ProtocolUpdate: the given fields only."""
 
-    customer: CustomerIn | None = None
-    daysSupply: DaysSupply | None = None
-    lineItems: Annotated[list[LineItemIn], Field(min_length=1, max_length=MAX_LINES)] | None = None
-    shippingMethod: ShippingMethodName | None = None
-    orderType: OrderTypeName | None = None
+    customer: Annotated[CustomerIn | None, _NOT_NULL] = None
+    daysSupply: Annotated[DaysSupply | None, _NOT_NULL] = None
+    lineItems: Annotated[Annotated[list[LineItemIn], Field(min_length=1, max_length=MAX_LINES)] | None, _NOT_NULL] = (
+        None
+    )
+    shippingMethod: Annotated[ShippingMethodName | None, _NOT_NULL] = None
+    orderType: Annotated[OrderTypeName | None, _NOT_NULL] = None
 
 
 def administration_json(administration: Administration) -> dict[str, int]:

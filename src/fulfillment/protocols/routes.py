@@ -62,12 +62,6 @@ async def update_protocol(call: Call) -> Answer:
     caller = await partner_caller(call)
     call.query(())
     body = read_model(ProtocolUpdateIn, await call.json())
-    nulls = [name for name in body.model_fields_set if getattr(body, name) is None]
-    if nulls:
-        raise ValidationFailed(
-            "A protocol needs all of its fields.",
-            errors=[FieldError(f"/{name}", "It can be changed, not removed.") for name in sorted(nulls)],
-        )
     changes = body.model_dump(include=body.model_fields_set)
     return await _answer(call.env, caller, await service.update_protocol(call.env, caller, _read_id(call), changes))
 
