@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from fulfillment.catalog import service as catalog
 from fulfillment.infra import jsontext
+from fulfillment.infra.coalesce import Coalescer
 from fulfillment.infra.db import ALL_TENANTS, Tx
 from fulfillment.infra.env import Env
 from fulfillment.infra.wake import wake_workers
@@ -16,7 +17,7 @@ from fulfillment.inventory import service as inventory
 from fulfillment.kernel.callers import Caller
 from fulfillment.kernel.errors import Unavailable, ValidationFailed
 from fulfillment.kernel.ids import new_id
-from fulfillment.kernel.pages import PageRequest
+from fulfillment.kernel.pages import Direction, PageRequest
 from fulfillment.orders import domain, queries, wire
 from fulfillment.orders.domain import (
     EVENT_OF,
@@ -147,15 +148,30 @@ async def get_order(env: Env, caller: Caller, order_id: str) -> Order:
     Raises:
         OrderNotFound: The partner has no such order.
     """
-    async with env.db.reading(caller.partner_id) as tx:
-        order = await queries.select_order(tx, caller.partner_id, order_id)
-    return _found(order, order_id)
+    return _found(await _reads(env).get((caller.partner_id, order_id)), order_id)
 
 
 async def list_orders(env: Env, caller: Caller, status: OrderStatus | None, request: PageRequest) -> Sequence[Order]:
     """Return the partner's orders of one page and one more, in reading order."""
+    if status is None and request.direction is Direction.NEXT:
+        before = request.after[0] if request.after else "~"  # behind every id in collation "C"
+        return await _newest(env).get((caller.partner_id, before, request.limit + 1)) or []
     async with env.db.reading(caller.partner_id) as tx:
         return await queries.select_page(tx, caller.partner_id, status.value if status else None, request)
+
+
+def _reads(env: Env) -> Coalescer[tuple[str, str], Order]:
+    found = env.local.get("orders.reads")
+    if found is None:
+        found = env.local["orders.reads"] = Coalescer(lambda keys: queries.read_orders(env.db, keys))
+    return found
+
+
+def _newest(env: Env) -> Coalescer[tuple[str, str, int], list[Order]]:
+    found = env.local.get("orders.newest")
+    if found is None:
+        found = env.local["orders.newest"] = Coalescer(lambda keys: queries.read_newest(env.db, keys))
+    return found
 
 
 async def cancel_order(env: Env, caller: Caller, order_id: str) -> Order:
