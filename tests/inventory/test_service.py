@@ -258,11 +258,11 @@ async def test_available_is_what_can_be_promised(env: Env, world: World) -> None
     assert await world.available(product) == 60_101
 
 
-def test_shortest_promise() -> None:
+def test_shortest_promise(settings: Settings) -> None:
     """Ordered on a Monday morning it ships on Tuesday, arrives on Wednesday, lasts 30 days and 14 more."""
     monday_nine_in_los_angeles = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 
-    assert service.shortest_promise(Settings(), monday_nine_in_los_angeles) == date(2026, 4, 17)
+    assert service.shortest_promise(settings, monday_nine_in_los_angeles) == date(2026, 4, 17)
 
 
 async def test_reserving_and_giving_back(env: Env, world: World) -> None:

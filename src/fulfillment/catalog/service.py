@@ -139,15 +139,24 @@ async def _search(env: Env, shelf: Shelf, text: str) -> Hits:
 
 
 async def _find(tx: ReadTx, words: Sequence[str]) -> Hits:
-    """Return the products that answer every word; one that the catalogue does not know is corrected first."""
-    spans = [search.spans_of(term, word) for term, word in enumerate(words)]
-    correctable = [found[-1] for found in spans if search.correctable(found[-1].first)]
-    if correctable:
-        for term, candidates in (await queries.select_candidates(tx, correctable)).items():
-            spans[term] = search.corrections(term, words[term], candidates)
-    if not spans or not all(spans):
+    """Return the products that answer every word; words that the catalogue does not know are corrected."""
+    spans = {term: search.spans_of(term, word) for term, word in enumerate(words)}
+    hits = await _hits(tx, spans)
+    # Where something was found, every word is known. Where nothing was, one may be misspelt.
+    correctable = [found[0] for found in spans.values() if search.correctable(found[0].first)]
+    if hits or not correctable:
+        return hits
+    candidates = await queries.select_candidates(tx, correctable)
+    if not candidates:
+        return hits
+    corrected = {term: search.corrections(term, words[term], near) for term, near in candidates.items()}
+    return await _hits(tx, spans | corrected)
+
+
+async def _hits(tx: ReadTx, spans: Mapping[int, Sequence[search.Span]]) -> Hits:
+    if not spans or not all(spans.values()):
         return Hits((), ())
-    return await queries.select_hits(tx, [span for found in spans for span in found], len(words))
+    return await queries.select_hits(tx, [span for found in spans.values() for span in found], len(spans))
 
 
 async def _offers(

@@ -10,7 +10,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _SEARCH_WEIGHT: Final = 30  # what a search costs without its hits, in hits
-_DOCUMENTS: Final = 2048  # some 1.5 KiB each
+_DOCUMENTS: Final = 16 * 1024 * 1024  # characters in all remembered documents, some 1,400 each
 _SEARCH_HITS: Final = 200_000  # in all remembered searches, 16 bytes each
 
 
@@ -60,5 +60,5 @@ class Shelf:
         self.orderables: Mapping[int, Orderable] = {product.id: product for product in products}
         places = sorted((product.rank, product.id) for product in self.orderables.values())
         self.newest = Hits((rank for rank, _ in places), (id_ for _, id_ in places))
-        self.documents: Recent[int, Frozen] = Recent(_DOCUMENTS, lambda _: 1)
+        self.documents: Recent[int, Frozen] = Recent(_DOCUMENTS, lambda pieces: sum(map(len, pieces)))
         self.searches: Recent[tuple[str, ...], Hits] = Recent(_SEARCH_HITS, lambda hits: len(hits) + _SEARCH_WEIGHT)

@@ -30,6 +30,13 @@ SELECT product_id, sum(on_hand - reserved)::bigint
  GROUP BY product_id
 """
 
+SELECT_FREE_LOTS: Final = """
+SELECT id, product_id, lot_number, expiry, received_at, on_hand - reserved
+  FROM lots
+ WHERE product_id = ANY (%(product_ids)s::bigint[]) AND state = 'APPROVED' AND on_hand > reserved
+ ORDER BY id
+"""
+
 # NO KEY: the ledger's lines refer to their lot, and writing one must not wait for whoever holds the lot.
 LOCK_LOTS: Final = """
 SELECT id, product_id, lot_number, expiry, received_at, on_hand - reserved
@@ -271,6 +278,12 @@ async def select_available(tx: ReadTx, product_ids: Iterable[int], required_expi
     """Return what is free of each product, in approved lots that last long enough; products without are absent."""
     rows = await tx.tuples(SELECT_AVAILABLE, {"product_ids": list(product_ids), "required_expiry": required_expiry})
     return {row[0]: row[1] for row in rows}
+
+
+async def select_free_lots(tx: ReadTx, product_ids: Iterable[int]) -> list[LotView]:
+    """Return the approved lots with anything free, as they are at this moment."""
+    rows = await tx.tuples(SELECT_FREE_LOTS, {"product_ids": arrays.bigints(list(product_ids))})
+    return [LotView(*row) for row in rows]
 
 
 async def lock_lots(tx: Tx, product_ids: Iterable[int]) -> list[LotView]:

@@ -26,6 +26,7 @@ from fulfillment.inventory.domain import (
     ReservationState,
 )
 from fulfillment.inventory.expiry import required_expiry
+from fulfillment.inventory.lookup import lookup_of
 from fulfillment.kernel.errors import FieldError, ValidationFailed
 from fulfillment.kernel.ids import new_id
 from fulfillment.kernel.pages import PageRequest
@@ -46,13 +47,22 @@ def shortest_promise(settings: Settings, at: datetime) -> date:
 
 async def get_available(env: Env, product_ids: Sequence[int], at: datetime) -> Mapping[int, int]:
     """Return what partners may order of each product at *at*, pills or units; a product without any is absent."""
+    return await lookup_of(env, _look).ask(product_ids, shortest_promise(env.settings, at))
+
+
+async def _look(env: Env, product_ids: Sequence[int], promised: date) -> Mapping[int, int]:
     async with env.db.reading(ALL_TENANTS) as tx:
-        return await available(tx, product_ids, shortest_promise(env.settings, at))
+        return await available(tx, product_ids, promised)
 
 
 async def available(tx: ReadTx, product_ids: Iterable[int], promised: date) -> dict[int, int]:
     """Return what is free of each product in approved lots that can be used on the day *promised*."""
     return await queries.select_available(tx, product_ids, promised)
+
+
+async def view_lots(tx: ReadTx, product_ids: Iterable[int]) -> list[LotView]:
+    """Return the approved lots of products with anything free as they are at this moment; nothing is locked."""
+    return await queries.select_free_lots(tx, product_ids)
 
 
 async def lock_lots(tx: Tx, product_ids: Iterable[int]) -> list[LotView]:
@@ -264,7 +274,11 @@ async def repick(tx: Tx, needs: Sequence[Need], lots: Mapping[str, Lot], at: dat
     picks: list[tuple[str, int, str, int]] = []
     for need in needs:
         key = (need.order_id, need.product_id)
-        own = [(lot_id, amount) for lot_id, amount in held.get(key, ()) if lots[lot_id].state is LotState.APPROVED]
+        own = [
+            (lot_id, amount)
+            for lot_id, amount in held.get(key, ())
+            if lot_id in lots and lots[lot_id].state is LotState.APPROVED
+        ]
         book.undo(own)
         taken = book.take(need.product_id, need.amount, need.lasts_until, need.day_quantity)
         done[key] = taken is not None
