@@ -147,6 +147,10 @@ class Call:
                 return value
         return None
 
+    def headers(self, name: bytes) -> list[bytes]:
+        """Return every value of a header (lower-case *name*)."""
+        return [value for key, value in self.scope["headers"] if key == name]
+
     async def json(self) -> Any:
         """Return the body's JSON value.
 

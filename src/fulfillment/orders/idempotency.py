@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,17 +27,19 @@ class Claim:
         return (self.partner_id, self.operation, self.key)
 
 
-def read_key(header: bytes | None) -> str | None:
-    """Return the key of an Idempotency-Key header, or None without one.
+def read_key(headers: Sequence[bytes]) -> str | None:
+    """Return the key of a request's Idempotency-Key headers, or None without one.
 
     The IETF draft writes it as a quoted string, most clients without quotes: ``"k"`` and ``k`` are the same key.
 
     Raises:
-        InvalidIdempotencyKey: It is empty, over 255 characters or not printable ASCII.
+        InvalidIdempotencyKey: It is empty, over 255 characters or not printable ASCII, or there are several.
     """
-    if header is None:
+    if not headers:
         return None
-    text = header.decode("latin-1").strip()
+    if len(headers) > 1:
+        raise InvalidIdempotencyKey("Send one Idempotency-Key.")
+    text = headers[0].decode("latin-1").strip()
     if len(text) >= 2 and text[0] == text[-1] == '"':
         text = text[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     if _KEY.fullmatch(text) is None:

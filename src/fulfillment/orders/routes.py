@@ -19,7 +19,7 @@ async def create_order(call: Call) -> Answer:
     """Create an order."""
     caller = await partner_caller(call)
     on_duplicate = read_on_duplicate(call)
-    key = read_key(call.header(b"idempotency-key"))
+    key = read_key(call.headers(b"idempotency-key"))
     content = await call.json()
     body = await read_order(call.env, content)
     claim = claim_of(caller, "createOrder", "/v1/orders", key, [content, on_duplicate])

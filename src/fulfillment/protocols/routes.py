@@ -88,7 +88,7 @@ async def create_order_from_protocol(call: Call) -> Answer:
     """Create an order from a protocol, checked and priced anew."""
     caller = await partner_caller(call)
     on_duplicate = read_on_duplicate(call)
-    key = read_key(call.header(b"idempotency-key"))
+    key = read_key(call.headers(b"idempotency-key"))
     content = await call.json() if _has_body(call) else {}
     overrides = read_model(OrderFromProtocolIn, content).model_dump(exclude_none=True)
     protocol_id = _read_id(call)
