@@ -1,0 +1,1 @@
+"""What the warehouse can do, one module for each kind of work."""
