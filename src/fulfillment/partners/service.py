@@ -26,6 +26,9 @@ from fulfillment.partners import domain, queries
 from fulfillment.partners.domain import Partner, PartnerNotFound, WebhookNotConfigured
 
 PARTNERS: Final = "partners"  # the name of the cache
+# Rooms above this one may join in; the composition root puts their functions into `Env.local` under these names.
+SETTINGS_EXTRA: Final = "partners.settings_extra"  # Partner -> further members of the settings' answer
+WEBHOOK_URL_SET: Final = "partners.webhook_url_set"  # Tx, Partner: a URL was set, the same one or another
 _SECRET_BYTES: Final = 32  # 64 hex characters, as the contract says
 
 
@@ -130,6 +133,8 @@ async def update_settings(
         await _check_receiver(env, url, lookup)
     async with env.db.transaction(caller.partner_id) as tx:
         before = await _lock(tx, caller.partner_id)
+        if url is not None and (told := env.local.get(WEBHOOK_URL_SET)) is not None:
+            await told(tx, before)
         after = domain.changed(before, changes, env.now())
         if after is before:
             return before
@@ -148,6 +153,12 @@ async def update_settings(
         )
     env.caches.drop(PARTNERS)
     return after
+
+
+async def settings_extra(env: Env, partner: Partner) -> Mapping[str, object]:
+    """Return what other rooms add to the answer that shows the partner's settings."""
+    extra = env.local.get(SETTINGS_EXTRA)
+    return {} if extra is None else await extra(partner)
 
 
 async def get_webhook_secret(env: Env, caller: Caller, *, request_id: str | None = None) -> str:

@@ -1,0 +1,150 @@
+"""One attempt: where it goes, with which secret, and what came of it."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+from typing import Final
+
+from fulfillment.infra.caches import Snapshot
+from fulfillment.infra.env import Env
+from fulfillment.infra.http import Answer, Fault, Poster
+from fulfillment.infra.secrets import SecretUnreadable
+from fulfillment.partners import service as partners
+from fulfillment.partners.domain import Partner, WebhookNotConfigured
+from fulfillment.webhooks.domain import Claimed, Faults, Outcome
+from fulfillment.webhooks.signing import headers_for
+
+SECRET_UNREADABLE: Final = "secret_unreadable"  # ours: the key that sealed it is not in the ring
+_LONGEST_DELAY_SECONDS: Final = 20.0  # with the time-out it must stay below a lease
+_REORDER_SECONDS: Final = 1.5
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a partner's deliveries go at this moment."""
+
+    url: str
+    secret: str | None  # None: it can't be unsealed
+    clock: datetime | None  # the partner's test clock; None: the real time
+    faults: Faults | None
+
+
+class Targets:
+    """Every partner's target, as fresh as the process's memory of the partners."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+        self._snapshot: Snapshot[Mapping[str, Partner]] | None = None
+        self._targets: dict[str, Target | None] = {}
+        self._secrets: dict[str, str | None] = {}  # by sealed secret: unsealing costs more than signing
+        self.closed: list[str] = []  # partners without a receiver
+        self.special: dict[str, Target] = {}  # partners with a test clock or faults
+
+    @property
+    def version(self) -> int | None:
+        """Return the version of the partners that the targets were made of."""
+        return self._snapshot.version if self._snapshot else None
+
+    async def refresh(self) -> None:
+        """Read the partners again if they have changed."""
+        snapshot = await partners.get_partners(self._env)
+        if snapshot is self._snapshot:
+            return
+        self._snapshot = snapshot
+        self._targets = {}
+        known = snapshot.value.values()
+        self.closed = [partner.id for partner in known if partner.webhook_url is None]
+        self.special = {
+            partner.id: target
+            for partner in known
+            if (partner.clock_frozen_at or partner.webhook_faults) and (target := self._find(partner.id))
+        }
+
+    async def of(self, partner_id: str) -> Target | None:
+        """Return where deliveries of the partner go now; None when it has no receiver."""
+        if self._snapshot is None or self._env.caches.peek(partners.PARTNERS) is not self._snapshot:
+            await self.refresh()
+        return self._find(partner_id)
+
+    def _find(self, partner_id: str) -> Target | None:
+        if partner_id not in self._targets and self._snapshot is not None:
+            partner = self._snapshot.value.get(partner_id)
+            self._targets[partner_id] = None if partner is None else target_of(self._env, partner, self._secrets)
+        return self._targets.get(partner_id)
+
+
+def target_of(env: Env, partner: Partner, unsealed: dict[str, str | None]) -> Target | None:
+    """Return where deliveries of *partner* go; None when it has no receiver. Secrets are kept in *unsealed*."""
+    if partner.webhook_url is None or partner.webhook_secret is None:
+        return None
+    if partner.webhook_secret not in unsealed:
+        try:
+            unsealed[partner.webhook_secret] = partners.webhook_secret_of(env, partner)
+        except (SecretUnreadable, WebhookNotConfigured):
+            _log.error("webhook.secret_unreadable", extra={"partner_id": partner.id})
+            unsealed[partner.webhook_secret] = None
+    faults = Faults.of(partner.webhook_faults) if env.settings.sandbox else None
+    return Target(partner.webhook_url, unsealed[partner.webhook_secret], partner.clock_frozen_at, faults)
+
+
+def make_poster(env: Env) -> Poster:
+    """Return the way out under the settings. An async context manager."""
+    settings = env.settings
+    return Poster(
+        partners.webhook_policy(settings),
+        total_seconds=settings.webhook_timeout_seconds,
+        connect_seconds=settings.webhook_connect_seconds,
+        ca_file=settings.webhook_ca_file,
+        group_limit=settings.webhook_partner_concurrency,
+    )
+
+
+async def attempt(env: Env, poster: Poster, target: Target, claimed: Claimed) -> Outcome:
+    """Send *claimed* once, signed at this moment, and return what came of it."""
+    if target.faults is None:
+        answer = await _post(env, poster, target, claimed)
+    else:
+        answer = await _post_badly(env, poster, target, target.faults, claimed)
+    return Outcome(
+        claimed,
+        target.clock or env.now(),
+        answer.duration_ms,
+        answer.status,
+        answer.error_class,
+        answer.excerpt,
+        answer.ok,
+        answer.retry_after_seconds,
+    )
+
+
+async def _post(env: Env, poster: Poster, target: Target, claimed: Claimed) -> Answer:
+    body = claimed.payload
+    if target.secret is None or body is None:
+        return Answer(None, SECRET_UNREADABLE, 0, b"", None)
+    headers = headers_for(
+        target.secret,
+        body,
+        env.now(),
+        webhook_id=claimed.id,
+        event_id=claimed.event_id,
+        event_type=claimed.event_type,
+        sequence=claimed.order_sequence,
+        attempt=claimed.attempts + 1,
+    )
+    return await poster.post(target.url, body, headers, group=claimed.partner_id)
+
+
+async def _post_badly(env: Env, poster: Poster, target: Target, faults: Faults, claimed: Claimed) -> Answer:
+    chance = Random(f"{faults.seed}/{claimed.id}/{claimed.attempts}")  # noqa: S311  to be repeated, not guessed
+    dropped, twice, place = chance.random() < faults.drop, chance.random() < faults.duplicate, chance.random()
+    delay = min(faults.delay_seconds, _LONGEST_DELAY_SECONDS) + (place * _REORDER_SECONDS if faults.reorder else 0)
+    await asyncio.sleep(delay)
+    if dropped:
+        return Answer(None, Fault.RESET, 0, b"", None)
+    if twice:
+        await _post(env, poster, target, claimed)
+    return await _post(env, poster, target, claimed)

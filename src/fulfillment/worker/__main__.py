@@ -1,0 +1,93 @@
+"""The worker's composition root: builds the Env, delivers webhooks and runs the jobs until told to stop."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+from fulfillment.infra import logs
+from fulfillment.infra import settings as settings_module
+from fulfillment.infra.caches import Caches
+from fulfillment.infra.db import Database
+from fulfillment.infra.env import Env
+from fulfillment.infra.secrets import Secrets, load_or_create
+from fulfillment.infra.settings import Settings
+from fulfillment.webhooks import sending
+from fulfillment.webhooks.delivering import Deliverer
+from fulfillment.webhooks.listening import listen
+from fulfillment.worker.jobs import JOBS
+from fulfillment.worker.loop import run_forever
+
+_SECRETS: Final = ("token_keys", "data_keys", "pepper", "cursor_key")
+_log = logging.getLogger(__name__)
+
+
+def make_env(settings: Settings) -> Env:
+    """Return the Env of *settings*, whose database_url must be set."""
+    if settings.database_url is None:
+        raise ValueError("FULFILLMENT_DATABASE_URL is not set; `fulfillment serve` sets it for its processes")
+    db = Database(
+        settings.database_url.get_secret_value(),
+        size=settings.pool_size,
+        timeout_seconds=settings.database_timeout_seconds,
+        prepared_statements=settings.prepared_statements,
+    )
+    given = {name: getattr(settings, name) for name in _SECRETS}
+    if all(value is not None for value in given.values()):
+        secrets = Secrets.from_settings_values(**{name: value.get_secret_value() for name, value in given.items()})
+    else:
+        secrets = load_or_create(settings.data_dir / "secrets.json")
+    return Env(settings, db, Caches(db), secrets)
+
+
+async def work(env: Env, stopping: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Deliver and run the jobs until *stopping* is set; deliveries under way are finished first."""
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(env.db.close)
+        poster = await stack.enter_async_context(sending.make_poster(env))
+        deliverer = Deliverer(env, poster)
+        helpers = [
+            asyncio.create_task(env.caches.watch()),
+            asyncio.create_task(listen(env.db.dsn, deliverer.wake)),
+        ]
+        stack.callback(lambda: [helper.cancel() for helper in helpers])
+        async with asyncio.TaskGroup() as group:
+            group.create_task(deliverer.run(stopping))
+            group.create_task(run_forever(env, JOBS, stopping))
+            ready()
+
+
+async def _main(settings: Settings, ready: Callable[[], None]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    await work(make_env(settings), stopping, ready)
+
+
+def main() -> int:
+    """Run one worker on FULFILLMENT_DATABASE_URL, already migrated."""
+    import uvloop
+
+    parser = argparse.ArgumentParser(prog="fulfillment worker")
+    parser.add_argument("--ready-fd", type=int, help="where to write a line once it runs")
+    arguments = parser.parse_args()
+    settings = settings_module.load()
+    logs.configure(settings.log_level, settings.log_format)
+
+    def ready() -> None:
+        if arguments.ready_fd is not None:
+            os.write(arguments.ready_fd, b"ready\n")
+            os.close(arguments.ready_fd)
+
+    uvloop.run(_main(settings, ready))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

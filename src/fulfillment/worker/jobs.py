@@ -1,0 +1,16 @@
+"""The one list of background jobs. The delivery engine is not in it: it runs all the time."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from fulfillment.orders import service as orders
+from fulfillment.webhooks import service as webhooks
+from fulfillment.worker.loop import Job
+
+_MINUTE: Final = 60.0
+
+JOBS: Final[Sequence[Job]] = (
+    Job("replays.queued", webhooks.queue_replays, 0.5),
+    Job("events.purged", webhooks.purge_events, 10 * _MINUTE),
+    Job("idempotency_keys.purged", orders.purge_idempotency_keys, 10 * _MINUTE),
+)
