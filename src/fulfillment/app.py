@@ -33,6 +33,8 @@ from fulfillment.orders import routes as order_routes
 from fulfillment.partners import routes as partner_routes
 from fulfillment.protocols import routes as protocol_routes
 from fulfillment.shipping import routes as shipping_routes
+from fulfillment.webhooks import routes as webhook_routes
+from fulfillment.webhooks import service as webhooks
 
 HOT: tuple[HotRoute, ...] = (
     *oauth_routes.HOT,
@@ -47,6 +49,7 @@ _GRACEFUL_SECONDS = 12
 def create_app(env: Env, *, access_log: AccessLog | None = None) -> Front:
     """Return the whole API over *env*."""
     sandbox = env.settings.sandbox
+    webhooks.join_partners(env)
     inner = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     inner.router.route_class = StrictRoute
     inner.include_router(_service_router())
@@ -71,7 +74,7 @@ def create_app(env: Env, *, access_log: AccessLog | None = None) -> Front:
 
 def _routers(sandbox: bool) -> Sequence[APIRouter]:
     v1 = APIRouter(prefix="/v1")
-    for router in (partner_routes.router, shipping_routes.router):
+    for router in (partner_routes.router, shipping_routes.router, webhook_routes.events, webhook_routes.deliveries):
         v1.include_router(router)
     return (oauth_routes.router, v1)
 
