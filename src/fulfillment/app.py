@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from fulfillment.catalog import routes as catalog_routes
 from fulfillment.contract import document
-from fulfillment.infra import logs
+from fulfillment.infra import logs, requestlog
 from fulfillment.infra import settings as settings_module
 from fulfillment.infra.caches import Caches
 from fulfillment.infra.db import ALL_TENANTS, Database
@@ -29,10 +29,13 @@ from fulfillment.infra.web import Front, HotRoute, StrictRoute, framework_error
 from fulfillment.inventory.offers import NEIGHBOURS
 from fulfillment.kernel.errors import FulfillmentError
 from fulfillment.oauth import routes as oauth_routes
+from fulfillment.orders import bulk_routes, preview_routes
 from fulfillment.orders import routes as order_routes
+from fulfillment.partners import request_log
 from fulfillment.partners import routes as partner_routes
 from fulfillment.protocols import routes as protocol_routes
 from fulfillment.shipping import routes as shipping_routes
+from fulfillment.warehouse.routes import every as warehouse_routes
 from fulfillment.webhooks import routes as webhook_routes
 from fulfillment.webhooks import service as webhooks
 
@@ -65,6 +68,7 @@ def create_app(env: Env, *, access_log: AccessLog | None = None) -> Front:
         document.methods_of(served),
         access_log=access_log or AccessLog(None),
         metrics=Metrics(),
+        observe=requestlog.observer_of(env),
     )
     inner.state.env = env
     inner.state.front = front
@@ -75,6 +79,10 @@ def create_app(env: Env, *, access_log: AccessLog | None = None) -> Front:
 def _routers(sandbox: bool) -> Sequence[APIRouter]:
     v1 = APIRouter(prefix="/v1")
     for router in (partner_routes.router, shipping_routes.router, webhook_routes.events, webhook_routes.deliveries):
+        v1.include_router(router)
+    for router in (preview_routes.router, bulk_routes.router, request_log.router):
+        v1.include_router(router)
+    for router in warehouse_routes.ROUTERS:
         v1.include_router(router)
     return (oauth_routes.router, v1)
 
@@ -181,6 +189,7 @@ async def running(env: Env) -> AsyncGenerator[None]:
         yield
     finally:
         watching.cancel()
+        await requestlog.log_of(env).flush()
         await env.db.close()
 
 

@@ -55,13 +55,20 @@ def as_yaml(document: Mapping[str, Any]) -> bytes:
 def methods_of(document: Mapping[str, Any]) -> Callable[[str], Sequence[str]]:
     """Return a function that says which methods a concrete path answers; none when nothing is there."""
     known: list[tuple[re.Pattern[str], list[str]]] = []
+    literal: dict[str, list[str]] = {}
     for path, item in document["paths"].items():
         full = path if "servers" in item else "/v1" + path
         pattern = re.compile(re.sub(r"\\\{[^}]+\\\}", "[^/]+", re.escape(full)))
         methods = [method.upper() for method in _METHODS if method in item]
-        known.append((pattern, [*methods, "HEAD"] if "GET" in methods else methods))
+        if "GET" in methods:
+            methods.append("HEAD")
+        known.append((pattern, methods))
+        if "{" not in full:
+            literal[full] = methods
 
     def allowed(path: str) -> Sequence[str]:
+        if path in literal:
+            return literal[path]  # /orders/preview is not an order
         found: list[str] = []
         for pattern, methods in known:
             if pattern.fullmatch(path):

@@ -114,29 +114,50 @@ def prepare(
     lines = check_draft(draft, catalog)
     terms = pricing.Terms(partner.discount, partner.volume_discounts, rules.handling_fee, shipping_price)
     priced, totals = pricing.price(lines, draft.days_supply, terms)
-    method = Method(draft.shipping_method)
     ships_on = ship_date(at, rules.zone)
     return Prepared(
         partner=partner,
         draft=draft,
         document=wire.document_json(draft, priced, totals, percent(partner.discount), at),
-        demands=_demands(lines, draft.days_supply),
+        demands=demands_of(lines, draft.days_supply),
         ships_on=ships_on,
-        lasts_until=required_expiry(ships_on, max_transit_days(method, ships_on), draft.days_supply, rules.buffer_days),
+        lasts_until=lasts_until(draft, rules, at),
         address=verdict_of(draft),
         content_key=content_key(partner.id, draft, lines),
-        release_at=at + rules.release_after if rules.release_after is not None else None,
+        release_at=release_at(rules, partner, at),
         created_at=at,
         lines=priced,
         totals=totals,
     )
 
 
-def verdict_of(draft: Draft) -> AddressVerdict:
-    """Return what the address rules say of the draft's address."""
+def lasts_until(draft: Draft, rules: Rules, at: datetime) -> date:
+    """Return the least expiry date of the lots of an order that is made at the moment *at*."""
+    ships_on = ship_date(at, rules.zone)
+    transit = max_transit_days(Method(draft.shipping_method), ships_on)
+    return required_expiry(ships_on, transit, draft.days_supply, rules.buffer_days)
+
+
+def release_at(rules: Rules, partner: Partner, at: datetime) -> datetime | None:
+    """Return the cut-off of an order that is made at the moment *at*: until then it can be cancelled.
+
+    A partner whose sandbox orders move by themselves has its own; None: released by hand.
+    """
+    if partner.auto_advance_seconds is not None:
+        return at + timedelta(seconds=partner.auto_advance_seconds)
+    return at + rules.release_after if rules.release_after is not None else None
+
+
+def verdict_of(draft: Draft, shipping_method: str | None = None) -> AddressVerdict:
+    """Return what the address rules say of the draft's address, with its own shipping method or another."""
     address: Mapping[str, Any] = draft.customer["address"]
     return check_address(
-        address["line1"], address["line2"], address["city"], address["state"], address["zipCode"], draft.shipping_method
+        address["line1"],
+        address["line2"],
+        address["city"],
+        address["state"],
+        address["zipCode"],
+        shipping_method or draft.shipping_method,
     )
 
 
@@ -152,7 +173,8 @@ def _places(line: packs.Line) -> tuple[int, int, int, int]:
     return (given.morning, given.afternoon, given.evening, given.sleep) if given else (0, 0, 0, 0)
 
 
-def _demands(lines: list[packs.Line], days_supply: int) -> tuple[Demand, ...]:
+def demands_of(lines: list[packs.Line], days_supply: int) -> tuple[Demand, ...]:
+    """Return what an order of *lines* takes, by product id."""
     amounts: dict[int, int] = {}
     daily: dict[int, int] = {}
     for line in lines:
