@@ -36,9 +36,7 @@ def folder() -> Generator[Path]:
 
 def started(data_dir: Path) -> subprocess.Popen[bytes]:
     """Start the database in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", START, data_dir], stdout=subprocess.DEVNULL, start_new_session=True
-    )
+    return subprocess.Popen([sys.executable, "-c", START, data_dir], stdout=subprocess.DEVNULL, start_new_session=True)
 
 
 def wait_for(data_dir: Path, pattern: str) -> None:
@@ -77,7 +75,6 @@ def serves(data_dir: Path) -> bool:
         "postgres.new-*/global/pg_control",
         "postgres.new-*/fulfillment.complete",
         "postgres/PG_VERSION",
-                "postgres.log",
         "run/.s.PGSQL.5432",
     ],
 )

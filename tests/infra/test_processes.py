@@ -44,6 +44,7 @@ server = http.server.ThreadingHTTPServer(("", 0), Handler, bind_and_activate=Fal
 server.daemon_threads = False
 server.socket.close()
 server.socket = socket.socket(fileno=number("--fd"))
+server.socket.setblocking(False)  # two of them wake for one connection
 signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
 note("api-started"); ready()
 server.serve_forever(0.02)
@@ -81,6 +82,33 @@ def folder() -> Generator[Path]:
     shutil.rmtree(made)
 
 
+@pytest.fixture(scope="module")
+def data_dir() -> Generator[Path]:
+    """A data dir whose database was made already; servers use it one after the other."""
+    made = Path(tempfile.mkdtemp(prefix="jf-"))
+    made.chmod(0o711)
+    database = EmbeddedPostgres(made / "var", echo=lambda _: None)
+    database.start()
+    database.stop()
+    yield made / "var"
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Generator[Callable[..., "Server"]]:
+    """Start servers, and kill those that a failed test left running."""
+    servers: list[Server] = []
+
+    def start_one(data_dir: Path, port: int = 0, **environment: str) -> Server:
+        servers.append(Server(data_dir, tmp_path / f"journal{len(servers)}", port, environment))
+        return servers[-1]
+
+    yield start_one
+    for server in servers:
+        if server.process.poll() is None:
+            server.end(signal.SIGKILL)
+
+
 @pytest.fixture
 def signals() -> Generator[Signals]:
     """Signal handlers of the server, put back afterwards."""
@@ -91,11 +119,11 @@ def signals() -> Generator[Signals]:
 class Server:
     """`serve` in a process of its own, with stand-ins for API and worker."""
 
-    def __init__(self, folder: Path, port: int = 0, **environment: str) -> None:
-        self.journal = folder / "journal"
+    def __init__(self, data_dir: Path, journal: Path, port: int, environment: dict[str, str]) -> None:
+        self.journal = journal
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, folder / "var", str(port)],
+            [sys.executable, "-c", SERVE, data_dir, str(port)],
             env=os.environ | {"JOURNAL": str(self.journal), "API": API, "WORKER": WORKER} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -189,11 +217,17 @@ def test_pauses_grow(signals: Signals, tmp_path: Path) -> None:
     keeper.add(stand_in("note('tried'); sys.exit(3)", tmp_path / "journal"))
     journal = tmp_path / "journal"
 
-    until(lambda: (keeper.rest(0.02), keeper.tick()) and len(journal.read_text().splitlines()) == 4 if journal.exists() else bool(keeper.tick()))  # fmt: skip
+    def tries() -> list[float]:
+        lines = journal.read_text().splitlines() if journal.exists() else []
+        return [float(line.split()[2]) for line in lines]
+
+    until(lambda: (keeper.rest(0.02), keeper.tick()) and len(tries()) == 4)
     keeper.stop()
 
-    times = [float(line.split()[2]) for line in journal.read_text().splitlines()]
-    assert [later - earlier >= pause for earlier, later, pause in zip(times, times[1:], (0.2, 0.4, 0.8), strict=False)] == [True] * 3  # fmt: skip
+    first, second, third, fourth = tries()
+    assert second - first >= 0.2
+    assert third - second >= 0.4
+    assert fourth - third >= 0.8
 
 
 def test_deaf_child_is_killed(signals: Signals, tmp_path: Path) -> None:
@@ -240,12 +274,12 @@ def test_foreign_address() -> None:
         listen("192.0.2.1", 8000, patience_seconds=0)
 
 
-def test_serve(folder: Path) -> None:
+def test_serve(data_dir: Path, start: Callable[..., Server]) -> None:
     """Serving starts everything; SIGTERM lets requests finish, then stops API, worker and database, with status 0."""
-    server = Server(folder)
+    server = start(data_dir)
     port = server.port
     worker, _ = _first(server, "worker-started")
-    postmaster = int((folder / "var" / "postgres" / "postmaster.pid").read_text().split()[0])
+    postmaster = int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
     answers: list[int] = []
     slow = threading.Thread(target=lambda: answers.append(get(port, "/slow")))
     slow.start()
@@ -262,14 +296,14 @@ def test_serve(folder: Path) -> None:
     assert f"seeded for port {port}" in "".join(server.lines)
 
 
-def test_serve_again(folder: Path) -> None:
+def test_serve_again(data_dir: Path, start: Callable[..., Server]) -> None:
     """Ctrl-C stops the server with status 0; the second start answers in under three seconds, on the same data."""
-    first = Server(folder)
+    first = start(data_dir)
     assert first.port
     assert first.end(signal.SIGINT) == 0
 
     began = time.monotonic()
-    second = Server(folder)
+    second = start(data_dir)
     get(second.port)
     took = time.monotonic() - began
     status = second.end()
@@ -279,11 +313,11 @@ def test_serve_again(folder: Path) -> None:
     assert not re.search("Migrations: ", "".join(second.lines))
 
 
-def test_serve_twice(folder: Path) -> None:
+def test_serve_twice(data_dir: Path, start: Callable[..., Server]) -> None:
     """A second server on the same data dir says so and ends with status 1; the first keeps serving."""
-    first = Server(folder)
+    first = start(data_dir)
     port = first.port
-    second = Server(folder)
+    second = start(data_dir)
     status = second.process.wait(20)
     second.said("already in use by another fulfillment process")
 
@@ -292,9 +326,9 @@ def test_serve_twice(folder: Path) -> None:
     assert first.end() == 0
 
 
-def test_rolling_restart(folder: Path) -> None:
+def test_rolling_restart(data_dir: Path, start: Callable[..., Server]) -> None:
     """SIGHUP replaces every process while requests go on: none fails, and all new ones answer afterwards."""
-    server = Server(folder)
+    server = start(data_dir)
     port = server.port
     until(lambda: len(server.events("api-started")) == 2 and len(server.events("worker-started")) == 1)
     old = {pid for pid, _ in server.events("api-started") + server.events("worker-started")}
@@ -326,41 +360,39 @@ def test_rolling_restart(folder: Path) -> None:
     assert status == 0
 
 
-def test_server_killed(folder: Path) -> None:
+def test_server_killed(data_dir: Path, start: Callable[..., Server]) -> None:
     """When the server is killed no child outlives it, and the next one starts on the same port and data."""
-    server = Server(folder)
+    server = start(data_dir)
     port = server.port
     until(lambda: len(server.events("api-started")) == 2 and len(server.events("worker-started")) == 1)
     children = [pid for kind in ("api-started", "worker-started") for pid, _ in server.events(kind)]
     server.end(signal.SIGKILL)
 
-    again = Server(folder, port)
+    again = start(data_dir, port)
     assert get(again.port)
     assert again.port == port
     assert [pid for pid in children if alive(pid)] == []
     assert again.end() == 0
 
 
-def test_database_dies_while_serving(folder: Path) -> None:
+def test_database_dies_while_serving(data_dir: Path, start: Callable[..., Server]) -> None:
     """A postmaster that is killed under a running server is started again."""
-    server = Server(folder)
+    server = start(data_dir)
     assert server.port
-    postmaster = int((folder / "var" / "postgres" / "postmaster.pid").read_text().split()[0])
+    postmaster = int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
     os.kill(postmaster, signal.SIGKILL)
 
     server.said(r"PostgreSQL ended \(signal 9\); it is started again")
-    database = EmbeddedPostgres(folder / "var", echo=lambda _: None)
+    database = EmbeddedPostgres(data_dir, echo=lambda _: None)
     until(lambda: _answers(database.app_dsn))
     assert server.end() == 0
 
 
-def test_database_comes_later(folder: Path) -> None:
+def test_database_comes_later(folder: Path, start: Callable[..., Server]) -> None:
     """Without its database the server listens already; when the database comes it migrates and starts the worker."""
-    (folder / "other").mkdir(mode=0o711)
-    (folder / "other").chmod(0o711)
-    database = EmbeddedPostgres(folder / "other" / "var", echo=lambda _: None)
-    server = Server(
-        folder,
+    database = EmbeddedPostgres(folder / "var", echo=lambda _: None)
+    server = start(
+        folder / "unused",
         FULFILLMENT_DATABASE_URL=database.app_dsn,
         FULFILLMENT_MIGRATION_DATABASE_URL=database.owner_dsn,
     )

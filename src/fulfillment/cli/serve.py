@@ -1,6 +1,7 @@
 """fulfillment serve: the database, the API and the worker, started, watched and stopped together."""
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,12 @@ _PATIENCE_SECONDS: Final = 10.0  # then the API starts without the database, and
 _LOOK_SECONDS: Final = 0.5  # between two looks at a database that can't be used yet
 _API: Final = "API"
 _WORKER: Final = "worker"
+_SEED: Final = """
+from fulfillment import seeding
+from fulfillment.infra import settings
+loaded = settings.load()
+print(*seeding.first_start(loaded, loaded.database_url.get_secret_value()), sep="\\n")
+"""
 API_COMMAND: Final = (sys.executable, "-m", "fulfillment.app")
 WORKER_COMMAND: Final = (sys.executable, "-m", "fulfillment.worker")
 
@@ -42,23 +49,17 @@ def serve(
         api: Command of an API process; ``--fd N`` (listening socket) and ``--ready-fd N`` are added.
         worker: Command of a worker process; ``--ready-fd N`` is added.
         first_start: Seeds the sandbox, returns lines to print; default ``fulfillment.seeding.first_start``.
-            Called after the migrations of every start, so that one that was killed half way is made good.
+            Called at every start, so that one that was killed half way is made good.
     """
     with Signals() as signals:
         try:
-            _Server(settings, signals, api, worker, first_start or _seeding).run()
+            _Server(settings, signals, api, worker, first_start).run()
         except Interrupted:
             return 0
         except FulfillmentError as fault:
             sys.stderr.write(f"{fault.detail}\n")
             return 1
     return 0
-
-
-def _seeding(settings: Settings, dsn: str) -> Sequence[str]:
-    from fulfillment import seeding  # its imports are not needed before the database is there
-
-    return seeding.first_start(settings, dsn)
 
 
 class _Server:
@@ -68,7 +69,7 @@ class _Server:
         signals: Signals,
         api: Sequence[str],
         worker: Sequence[str],
-        first_start: FirstStart,
+        first_start: FirstStart | None,
     ) -> None:
         self._settings = settings
         self._signals = signals
@@ -76,7 +77,8 @@ class _Server:
         self._first_start = first_start
         self._database = _database(settings)
         self._keeper = ProcessKeeper(signals, between=self._watch_database)
-        self._prepared = False
+        self._prepared = False  # the schema is this code's
+        self._seeded = settings.environment != "sandbox"
         self._listening = False
         self._look_again = 0.0
 
@@ -88,9 +90,7 @@ class _Server:
                 listener = listen(self._settings.host, self._settings.port)
                 self._settings = self._settings.model_copy(update={"port": listener.getsockname()[1]})
                 self._start_database()
-            self._keeper.add(
-                self._program(_API, [*self._api, "--fd", str(listener.fileno())], listener), self._count
-            )
+            self._keeper.add(self._program(_API, [*self._api, "--fd", str(listener.fileno())], listener), self._count)
             self._start_worker()
             self._supervise()
         finally:
@@ -113,22 +113,40 @@ class _Server:
             say(f"{self._database.describe()}: not usable yet. Until it is, the API answers 503.")
 
     def _prepare(self) -> None:
-        """Migrate and seed. A database that goes away meanwhile is tried again later."""
+        """Migrate, and seed a new database. A database that goes away meanwhile is tried again later."""
         try:
-            _migrate(self._database.owner_dsn)
-            if self._settings.environment == "sandbox":
-                for line in self._first_start(self._settings, self._database.app_dsn):
-                    say(line)
+            new = _migrate(self._database.owner_dsn)
         except psycopg.OperationalError:
             say("The database went away during the preparations: they are tried again.")
             return
         self._prepared = True
+        if new:
+            self._seed()
+
+    def _seed(self) -> None:
+        """Seed the sandbox, once; what fails here is no reason not to serve, and the next start tries again."""
+        if self._seeded:
+            return
+        self._seeded = True
+        if self._first_start is not None:
+            lines = self._first_start(self._settings, self._database.app_dsn)
+        else:
+            lines = _seeding(environment(self._settings, self._database))
+        for line in lines:
+            say(line)
+
+    def _seed_late(self) -> None:
+        """Look after the demo data of an old database only when the API serves: the start is not held up."""
+        if self._prepared and self._keeper.ready(_API):
+            with self._signals.interrupting():
+                self._seed()
 
     def _supervise(self) -> None:
         while not self._signals.stopping:
             self._keeper.tick()
             self._watch_database()
             self._prepare_late()
+            self._seed_late()
             self._announce()
             if self._signals.take_reload():
                 self._reload()
@@ -144,7 +162,7 @@ class _Server:
         with self._signals.interrupting():
             if self._database.ready():
                 self._prepare()
-                self._start_worker()
+        self._start_worker()
 
     def _start_worker(self) -> None:
         if self._prepared and self._settings.worker:
@@ -204,9 +222,27 @@ def _database(settings: Settings) -> Database:
     return ExternalPostgres(app_dsn, owner.get_secret_value() if owner is not None else app_dsn)
 
 
-def _migrate(dsn: str) -> None:
+def _seeding(variables: Mapping[str, str]) -> Sequence[str]:
+    """Seed in a process of its own: the whole application would stay in our memory."""
+    done = subprocess.run(  # noqa: S603  # our own interpreter and module
+        [sys.executable, "-c", _SEED],
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        return ["The demo data can't be made (see above); everything else works."]
+    return done.stdout.splitlines()
+
+
+def _migrate(dsn: str) -> bool:
+    """Apply what is missing, and return whether the database was empty before."""
     applied = migrate.up(dsn)
     if applied:
         say(f"Migrations: {len(applied)} applied, now at {applied[-1]}")
     if newer := migrate.newer(dsn):
         say(f"The database is newer than this release ({newer[-1]}): fine while an upgrade is under way.")
+    return migrate.versions()[:1] == applied[:1]

@@ -17,9 +17,7 @@ from fulfillment.kernel.errors import FulfillmentError, Kind
 MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 # What dbmate's driver knows of libpq's parameters; it sends all others to the server, which refuses them.
 _SHARED_PARAMETERS: Final = frozenset({"sslmode", "sslrootcert", "sslcert", "sslkey", "options"})
-_LIBPQ_SSLMODES: Final = frozenset(
-    {None, "prefer", "allow"}
-)  # "as the server likes": a decision the driver lacks
+_LIBPQ_SSLMODES: Final = frozenset({None, "prefer", "allow"})  # "as the server likes": a decision the driver lacks
 
 
 class MigrationFailed(FulfillmentError):
@@ -95,9 +93,7 @@ def _applied(dsn: str) -> set[str]:
     with psycopg.connect(dsn, connect_timeout=10, autocommit=True) as connection:
         if connection.execute("SELECT to_regclass('schema_migrations')").fetchone() == (None,):
             return set()
-        return {
-            version for (version,) in connection.execute("SELECT version FROM schema_migrations").fetchall()
-        }
+        return {version for (version,) in connection.execute("SELECT version FROM schema_migrations").fetchall()}
 
 
 def _dbmate(dsn: str, *arguments: str, folder: Path) -> None:
@@ -122,12 +118,8 @@ def _dbmate(dsn: str, *arguments: str, folder: Path) -> None:
 
 def _fault(done: subprocess.CompletedProcess[str]) -> str:
     lines = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
-    last_file = next(
-        (line.partition(": ")[2] for line in reversed(lines) if line.startswith("Applying: ")), None
-    )
-    fault = next(
-        (line.removeprefix("Error: ") for line in reversed(lines) if line.startswith("Error: ")), None
-    )
+    last_file = next((line.partition(": ")[2] for line in reversed(lines) if line.startswith("Applying: ")), None)
+    fault = next((line.removeprefix("Error: ") for line in reversed(lines) if line.startswith("Error: ")), None)
     return f"{last_file or 'dbmate'} failed: {fault or f'status {done.returncode}'}"
 
 

@@ -28,6 +28,7 @@ _SMART_SECONDS: Final = 10.0
 _FAST_SECONDS: Final = 60.0
 _IMMEDIATE_SECONDS: Final = 5.0
 _LONGEST_PAUSE_SECONDS: Final = 5.0
+_STABLE_SECONDS: Final = 10.0  # one that lived this long is started again without a pause
 # They work on the files, so they run as the files' owner. All others are clients and run as we do.
 _SERVER_TOOLS: Final = frozenset(
     {
@@ -69,6 +70,7 @@ class EmbeddedPostgres:
         self._log_file: Log | None = None
         self._prepared = False  # roles and database are there
         self._failures = 0
+        self._started = 0.0  # monotonic seconds, as all times here
         self._due = 0.0
 
     @property
@@ -196,6 +198,8 @@ class EmbeddedPostgres:
         if time.monotonic() < self._due:
             return False
         self._echo(f"PostgreSQL ended ({self._last_words()}); it is started again.")
+        if time.monotonic() - self._started > _STABLE_SECONDS:
+            self._failures = 0
         pause = min(_LONGEST_PAUSE_SECONDS, 0.25 * 2**self._failures) if self._failures else 0.0
         self._failures = min(self._failures + 1, 10)
         self._due = time.monotonic() + pause
@@ -305,6 +309,7 @@ class EmbeddedPostgres:
     def _spawn(self) -> None:
         place = self._place()
         descriptor = self._log().open()
+        self._started = time.monotonic()
         try:
             self._process = subprocess.Popen(  # noqa: S603  # no shell; paths are ours
                 [self.bin_dir / "postgres", "-D", place.cluster],
@@ -327,9 +332,7 @@ class EmbeddedPostgres:
             if self._process is None or self._process.poll() is not None:
                 # Another process of this cluster was on its way out: clear the way and try again.
                 if starts == _STARTS_TRIED or not self._may_pass():
-                    raise PostgresFailed(
-                        f"PostgreSQL can't be started: {self._last_words()}. See {self._place().log}."
-                    )
+                    raise PostgresFailed(f"PostgreSQL can't be started: {self._last_words()}. See {self._place().log}.")
                 starts += 1
                 time.sleep(0.3)
                 self._clear_the_way()

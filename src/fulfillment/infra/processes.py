@@ -315,16 +315,12 @@ class ProcessKeeper:
     def ready(self, name: str) -> int:
         """Return how many instances of the program of that name serve."""
         return sum(
-            1
-            for slot in self._slots
-            if slot.program.name == name and slot.child is not None and slot.child.ready
+            1 for slot in self._slots if slot.program.name == name and slot.child is not None and slot.child.ready
         )
 
     def pids(self, name: str) -> list[int]:
         """Return the process ids of the program of that name."""
-        return [
-            slot.child.pid for slot in self._slots if slot.program.name == name and slot.child is not None
-        ]
+        return [slot.child.pid for slot in self._slots if slot.program.name == name and slot.child is not None]
 
     def tick(self) -> None:
         """Look once: note who serves, and start again who died and has paused long enough."""
@@ -352,9 +348,7 @@ class ProcessKeeper:
         """Stop everything: SIGTERM program by program, those added first, and SIGKILL after the grace."""
         while self._slots:
             name = self._slots[0].program.name
-            group = [
-                slot.child for slot in self._slots if slot.program.name == name and slot.child is not None
-            ]
+            group = [slot.child for slot in self._slots if slot.program.name == name and slot.child is not None]
             self._slots = [slot for slot in self._slots if slot.program.name != name]
             self._stop_all(group)
 
@@ -371,9 +365,7 @@ class ProcessKeeper:
         status, slot.child = child.status, None
         child.end()
         self._postpone(slot)
-        self._echo(
-            f"The {slot.program.name} process (pid {child.pid}) ended {_ending(status)}; it is started again."
-        )
+        self._echo(f"The {slot.program.name} process (pid {child.pid}) ended {_ending(status)}; it is started again.")
 
     def _postpone(self, slot: _Slot) -> None:
         pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**slot.failures)

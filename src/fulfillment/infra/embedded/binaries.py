@@ -51,9 +51,7 @@ def executable(folder: Path, account: Account, shared: Path, echo: Callable[[str
         PostgresFailed: There are none, or no copy could be made.
     """
     if not (folder / "postgres").is_file():
-        raise PostgresFailed(
-            f"There is no PostgreSQL in {folder}: set FULFILLMENT_POSTGRES_BIN to its bin folder."
-        )
+        raise PostgresFailed(f"There is no PostgreSQL in {folder}: set FULFILLMENT_POSTGRES_BIN to its bin folder.")
     if (version := _version(folder, account)) is not None:
         return Binaries(folder, version)
     if not account.foreign:

@@ -16,9 +16,7 @@ from fulfillment.infra.embedded.binaries import open_folder
 from fulfillment.infra.embedded.errors import DataDirBusy, DataDirUnusable
 from fulfillment.infra.embedded.files import sync
 
-SHARED: Final = Path(
-    "/var/lib/juniper-fulfillment"
-)  # root's own place, used where others can't reach the data dir
+SHARED: Final = Path("/var/lib/juniper-fulfillment")  # root's own place, used where others can't reach the data dir
 _SOCKET: Final = ".s.PGSQL.5432"
 _LONGEST_SOCKET: Final = 100  # bytes; Linux takes 107
 LOCATION: Final = "postgres.location"

@@ -28,18 +28,16 @@ def ensure(superuser_dsn: str) -> None:
             connection.execute(sql.SQL("{} {} {}").format(verb, sql.Identifier(role), sql.SQL(_ATTRIBUTES)))
         for name, value in _LIMITS:
             connection.execute(
-                sql.SQL("ALTER ROLE {} SET {} = {}").format(
-                    sql.Identifier(APPLICATION), sql.Identifier(name), value
-                )
+                sql.SQL("ALTER ROLE {} SET {} = {}").format(sql.Identifier(APPLICATION), sql.Identifier(name), value)
             )
         if not _has_database(connection):
             connection.execute(
                 sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
             )
         connection.execute(
-            sql.SQL(
-                "REVOKE ALL ON DATABASE {0} FROM PUBLIC; GRANT CONNECT, TEMPORARY ON DATABASE {0} TO {1}"
-            ).format(sql.Identifier(DATABASE), sql.Identifier(APPLICATION))
+            sql.SQL("REVOKE ALL ON DATABASE {0} FROM PUBLIC; GRANT CONNECT, TEMPORARY ON DATABASE {0} TO {1}").format(
+                sql.Identifier(DATABASE), sql.Identifier(APPLICATION)
+            )
         )
 
 
