@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from fulfillment.orders import service as orders
+from fulfillment.warehouse.service import batching, stocking
 from fulfillment.webhooks import service as webhooks
 from fulfillment.worker.loop import Job
 
@@ -12,5 +13,8 @@ _MINUTE: Final = 60.0
 JOBS: Final[Sequence[Job]] = (
     Job("replays.queued", webhooks.queue_replays, 0.5),
     Job("events.purged", webhooks.purge_events, 10 * _MINUTE),
+    Job("orders.released", batching.release_due, 5.0),
+    Job("lots.ended", stocking.expire_lots, 5 * _MINUTE),
+    Job("tracking_messages.purged", stocking.forget_tracking_messages, 60 * _MINUTE),
     Job("idempotency_keys.purged", orders.purge_idempotency_keys, 10 * _MINUTE),
 )

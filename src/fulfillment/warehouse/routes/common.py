@@ -1,0 +1,103 @@
+"""What the warehouse's routes share: who acts, ids, pages."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Annotated, Final, Literal, TypeVar
+
+from fastapi import Query, Response
+
+from fulfillment.infra.cursors import Listing, cursors_of, link_headers, read_page, to_page
+from fulfillment.infra.web import Call
+from fulfillment.inventory.domain import LotNotFound
+from fulfillment.kernel.callers import Caller
+from fulfillment.kernel.errors import FulfillmentError
+from fulfillment.kernel.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
+from fulfillment.orders.domain import HoldNotFound, OrderNotFound
+from fulfillment.warehouse.domain import Actor, BatchNotFound
+
+T = TypeVar("T")
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
+Cursor = Annotated[str | None, Query(max_length=2000)]
+Direction = Annotated[Literal["next", "previous"] | None, Query()]
+LIMIT: Final = DEFAULT_LIMIT
+_ID: Final = re.compile(r"[0-9A-Za-z]{27}")
+
+
+def actor_of(call: Call, caller: Caller, packer: str | None = None) -> Actor:
+    """Return who acts, for the audit log."""
+    return Actor(caller.client_id, call.request_id, packer)
+
+
+def order_id_of(text: str) -> str:
+    """Return an order's id.
+
+    Raises:
+        OrderNotFound: It can't be one.
+    """
+    return _id(text, OrderNotFound("There is no order with this id."))
+
+
+def lot_id_of(text: str) -> str:
+    """Return a lot's id.
+
+    Raises:
+        LotNotFound: It can't be one.
+    """
+    return _id(text, LotNotFound("There is no lot with this id."))
+
+
+def batch_id_of(text: str) -> str:
+    """Return a batch's id.
+
+    Raises:
+        BatchNotFound: It can't be one.
+    """
+    return _id(text, BatchNotFound("There is no batch with this id."))
+
+
+def hold_id_of(text: str) -> str:
+    """Return a hold's id.
+
+    Raises:
+        HoldNotFound: It can't be one.
+    """
+    return _id(text, HoldNotFound("The order has no open hold with this id."))
+
+
+def _id(text: str, absent: FulfillmentError) -> str:
+    if _ID.fullmatch(text) is None:
+        raise absent
+    return text
+
+
+async def page_of(
+    call: Call,
+    response: Response,
+    filters: Mapping[str, str],
+    fetch: Callable[[PageRequest], Awaitable[Sequence[T]]],
+    key_of: Callable[[T], str],
+) -> tuple[Sequence[T], str | None]:
+    """Return a page's items and the cursor that goes on; the Link header names its neighbours.
+
+    Args:
+        filters: As given in the query, without limit, cursor and direction.
+        fetch: Reads one item more than the page's limit.
+
+    Raises:
+        InvalidCursor: The cursor is not of this list with these filters.
+    """
+    path = str(call.scope["path"])
+    query = call.query(("limit", "cursor", "direction", *filters))
+    listing, key = Listing(path, "*", filters), call.env.secrets.cursor_key
+    request = read_page(query, key, listing)
+    page = to_page(await fetch(request), request, lambda item: (key_of(item),))
+    cursor, links = cursors_of(page, request, key, listing)
+    for name, value in link_headers(call.env.settings.base_url + path, links):
+        response.headers[name.decode()] = value.decode()
+    return page.items, cursor
+
+
+async def no_store(response: Response) -> None:
+    """Keep answers out of caches."""
+    response.headers["cache-control"] = "no-store"
