@@ -35,6 +35,7 @@ from fulfillment.partners import request_log
 from fulfillment.partners import routes as partner_routes
 from fulfillment.protocols import routes as protocol_routes
 from fulfillment.shipping import routes as shipping_routes
+from fulfillment.site import routes as site_routes
 from fulfillment.warehouse.routes import every as warehouse_routes
 from fulfillment.webhooks import routes as webhook_routes
 from fulfillment.webhooks import service as webhooks
@@ -61,6 +62,7 @@ def create_app(env: Env, *, access_log: AccessLog | None = None) -> Front:
     for kind in (FulfillmentError, HTTPException, RequestValidationError):
         inner.add_exception_handler(kind, framework_error)  # pyright: ignore[reportArgumentType]
     served = _served_document(env, inner)
+    inner.router.routes.extend(site_routes.routes(served, env.settings.base_url, sandbox=sandbox))
     front = Front(
         inner,
         env,
