@@ -20,6 +20,10 @@ _NOUNS = (
     ("operators", "fulfillment.cli.operators:app", "Operators' API credentials: create, list."),
     ("catalog", "fulfillment.cli.catalog:app", "The catalogue: import."),
     ("orders", "fulfillment.cli.orders:app", "Orders: list, show, advance, ship."),
+    ("lots", "fulfillment.cli.lots:app", "Lots: receive, list, show, adjust, state, trace, recall."),
+    ("inventory", "fulfillment.cli.inventory:app", "Stock: reconcile, expire."),
+    ("warehouse", "fulfillment.cli.warehouse:app", "Batches: release, list, pick, fulfill, label, ship."),
+    ("documents", "fulfillment.cli.documents:app", "Print an order's or a batch's documents as PDF."),
     ("migrate", "fulfillment.cli.migrations:app", "The schema: up, status."),
     ("openapi", "fulfillment.cli.service:openapi", "Print the API's OpenAPI document."),
 )

@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 from fulfillment.cli.options import AsJson, DatabaseUrl, DataDir, print_json, print_table, run
 from fulfillment.infra.env import Env
 
-app = App(name="orders", help="Orders: list, show, advance, ship.")
+app = App(name="orders", help="Orders: list, show, advance, ship, hold.")
 
 
 @app.command(name="list")
@@ -56,3 +56,91 @@ def show(order_id: str, *, data_dir: DataDir = None, database_url: DatabaseUrl =
         return wire.order_json(await service.get_any_order(env, order_id))
 
     print_json(json.loads(run(work, data_dir, database_url)))
+
+
+@app.command
+def advance(
+    order_id: str,
+    *,
+    to: Annotated[str, Parameter(help="PROCESSING, FULFILLED, AWAITING_SHIPMENT or SHIPPED.")],
+    carrier: Annotated[str | None, Parameter(help="Who carries it; needed in production for the label.")] = None,
+    tracking_number: Annotated[str | None, Parameter(help="The label's number; the sandbox makes one.")] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Walk an order through every step up to the status TO; all packs count as confirmed."""
+    from fulfillment.kernel.errors import ValidationFailed
+    from fulfillment.orders.domain import OrderStatus
+    from fulfillment.warehouse.domain import Actor, LabelAsk
+    from fulfillment.warehouse.service import stepping
+
+    if to.upper() not in OrderStatus.__members__:
+        raise ValidationFailed(f"--to is one of {', '.join(OrderStatus)}.")
+    target = OrderStatus(to.upper())
+    ask = LabelAsk(carrier, None, tracking_number)
+
+    async def work(env: Env) -> str:
+        return (await stepping.advance_order(env, Actor("cli"), order_id, target, ask)).order.status.value
+
+    print(f"{order_id} is {run(work, data_dir, database_url)}.")
+
+
+@app.command
+def ship(
+    order_id: str,
+    *,
+    carrier: Annotated[str, Parameter(help="UPS, USPS, FedEx, DHL, OnTrac, or another.")],
+    tracking_number: Annotated[str, Parameter(help="As printed on the carrier's label.")],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Ship an order with a carrier's label: every step that is left, up to SHIPPED."""
+    from fulfillment.orders.domain import OrderStatus
+    from fulfillment.warehouse.domain import Actor, LabelAsk
+    from fulfillment.warehouse.service import stepping
+
+    async def work(env: Env) -> str:
+        actor = Actor("cli")
+        ask = LabelAsk(carrier, None, tracking_number)
+        await stepping.advance_order(env, actor, order_id, OrderStatus.SHIPPED, ask)
+        shipped = await stepping.ship_order(env, actor, order_id, carrier=carrier, tracking_number=tracking_number)
+        return shipped.order.status.value
+
+    print(f"{order_id} is {run(work, data_dir, database_url)} with {carrier}, {tracking_number}.")
+
+
+@app.command
+def hold(
+    order_id: str,
+    *,
+    code: str = "OPERATOR",
+    note: str = "",
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Hold an order: until the hold is released it makes no further step."""
+    from fulfillment.kernel.errors import ValidationFailed
+    from fulfillment.orders.domain import HoldCode
+    from fulfillment.warehouse.domain import Actor
+    from fulfillment.warehouse.service import holding
+
+    if code.upper() not in HoldCode.__members__:
+        raise ValidationFailed(f"--code is one of {', '.join(HoldCode)}.")
+
+    async def work(env: Env) -> None:
+        await holding.hold_order(env, Actor("cli"), order_id, HoldCode(code.upper()), note)
+
+    run(work, data_dir, database_url)
+    print(f"{order_id} is held.")
+
+
+@app.command
+def release_hold(order_id: str, hold_id: str, *, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Release one hold of an order; `orders show` lists its holds."""
+    from fulfillment.warehouse.domain import Actor
+    from fulfillment.warehouse.service import holding
+
+    async def work(env: Env) -> bool:
+        return (await holding.release_hold(env, Actor("cli"), order_id, hold_id)).holds is not None
+
+    print(f"{order_id} is {'still held by others' if run(work, data_dir, database_url) else 'free'}.")

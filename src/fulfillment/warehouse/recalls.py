@@ -176,6 +176,7 @@ _COLUMNS: Final = (
     "shipped_at",
     "carrier",
     "tracking_number",
+    "action",
 )
 
 
@@ -196,6 +197,7 @@ def _row(trace: Trace, one: Reached) -> tuple[str, ...]:
         moment(one.shipped_at) if one.shipped_at else "",
         one.carrier or "",
         one.tracking_number or "",
+        one.action.value if one.action else "",
     )
 
 

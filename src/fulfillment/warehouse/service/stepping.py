@@ -252,8 +252,11 @@ async def advance_order(env: Env, actor: Actor, order_id: str, to: OrderStatus, 
     Raises:
         OrderNotFound: There is none.
         IllegalTransition: *to* is not ahead of it.
+        TrackingNumberInvalid: The number is mistyped; no step was made.
         And what each step raises; the steps before stay done.
     """
+    if ask is not None and ask.tracking_number is not None:
+        check_number(ask.carrier, ask.tracking_number)
     step = Step(await orders.get_any_order(env, order_id), Outcome.UNCHANGED)
     if to is OrderStatus.CANCELLED:
         raise ValidationFailed("An order is cancelled by its partner, not advanced to it.")
