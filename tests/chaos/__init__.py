@@ -1,0 +1,1 @@
+"""Faults under load, with real processes, and a checker that looks on from outside."""

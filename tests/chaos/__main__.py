@@ -1,0 +1,109 @@
+"""Runs the play: `python -m tests.chaos [--seconds N] [--seed S] [--fault NAME ...]`; exit status 1 on any violation."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.chaos.checker import Verdict, judge
+from tests.chaos.clients import Crowd
+from tests.chaos.faults import LONG, SHORT, Weather
+from tests.chaos.proxy import Proxy
+from tests.chaos.stage import FAKETIME, Stage
+
+_CUT_SHARE = 0.02  # of the requests
+_CONSTANT = ("cut", "clock")  # not moments, but all the time
+_LONG_SECONDS = 200.0
+_TMPFS_MEGABYTES = 700
+
+
+def main() -> int:
+    """Play what was asked for, and return the exit status."""
+    arguments = _arguments()
+    console = Console(soft_wrap=True)
+    faults = arguments.fault or [*(LONG if arguments.seconds is None else SHORT), *_CONSTANT]
+    violations = soup(console, arguments.seconds or _LONG_SECONDS, arguments.seed, faults, long=arguments.seconds is None)
+    return 1 if violations else 0
+
+
+def soup(console: Console, seconds: float, seed: int, faults: list[str], *, long: bool) -> int:
+    """Let faults happen under load for *seconds*, judge, and return how many promises were broken."""
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    folder.chmod(0o711)
+    stage = Stage(folder, seed=seed, tmpfs_megabytes=_TMPFS_MEGABYTES if "disk" in faults else 0)
+    possible = dict(LONG if long or set(faults) - set(SHORT) else SHORT)
+    chosen = {name: possible[name] for name in faults if name in possible}
+    if "disk" in chosen and not stage.mounted:
+        console.print("A full disk can't be played here: mounting a tmpfs needs root.")
+        del chosen["disk"]
+    try:
+        stage.start()
+        proxy = Proxy((urlsplit(stage.server.url).hostname or "", stage.server.port), seed)
+        proxy.start()
+        urls = [f"http://127.0.0.1:{proxy.port}"]
+        if "clock" in faults:
+            if FAKETIME is None:
+                console.print("A wrong clock can't be played here: libfaketime is not installed.")
+            else:
+                stage.skew("+1h")
+                urls.append(str(stage.extra_url))
+        crowd = Crowd(stage, urls)
+        crowd.prepare()
+        weather = Weather(stage, chosen)
+        console.print(f"Seed {seed}, {seconds:.0f} s of: {', '.join(faults)}")
+        proxy.share = _CUT_SHARE if "cut" in faults else 0.0
+        crowd.start()
+        weather.start()
+        time.sleep(seconds)
+        weather.stop()
+        proxy.share = 0.0
+        stage.server.wait()
+        crowd.stop()
+        stage.heal()
+        crowd.journal.faults += weather.errors
+        verdicts = judge(stage, crowd.journal)
+        happened = ", ".join(f"{name} {count}" for name, count in sorted(weather.happened.items()))
+        console.print(f"Happened: {happened}; cuts {proxy.cuts}")
+        console.print(dict(sorted(crowd.journal.statuses.items())))
+        broken = report(console, f"Faults under load, seed {seed}", verdicts)
+        proxy.stop()
+    except BaseException:
+        console.print(stage.server.log()[-5000:])
+        raise
+    finally:
+        stage.stop()
+    if broken:
+        console.print(f"The logs are in {folder}.")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return broken
+
+
+def report(console: Console, title: str, verdicts: list[Verdict]) -> int:
+    """Print the verdicts and return how many promises were broken."""
+    table = Table(title=title, title_justify="left")
+    for column in ("", "promise", "checked", "violations"):
+        table.add_column(column, overflow="fold")
+    for verdict in verdicts:
+        found = "0" if not verdict.violations else f"{len(verdict.violations)}: " + "; ".join(verdict.violations[:3])
+        table.add_row(verdict.name, verdict.promise, verdict.checked, found)
+    console.print(table)
+    return sum(bool(verdict.violations) for verdict in verdicts)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, help="length of the load; default: everything, some eight minutes")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fault", action="append", choices=[*LONG, *_CONSTANT], help="only these; may be repeated")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

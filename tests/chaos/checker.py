@@ -1,0 +1,373 @@
+"""The judge: reads the database and the receiver's log from outside and compares them with what clients were told."""
+
+import base64
+import hashlib
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+import stripe
+
+from tests.chaos.clients import SCARCE, SCARCE_PILLS, Journal
+from tests.chaos.stage import PartnerAccount, Stage
+
+QUIET_SECONDS: Final = 100.0  # for the queue to empty: a lease of a killed worker lasts a minute
+RECOVERY_SECONDS: Final = 5.0
+_TOLERANCE_SECONDS: Final = 300
+_PATHS: Final = ("created", "processing", "fulfilled", "awaiting_shipment", "shipped")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One invariant and what was found."""
+
+    name: str
+    promise: str
+    checked: str
+    violations: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A delivery as the receiver logged it."""
+
+    at: float
+    path: str
+    body: bytes
+    accepted: bool
+    signature: str
+    delivery_id: str
+    event_id: str
+    sequence: int
+
+
+def judge(stage: Stage, journal: Journal, *, quiet_seconds: float = QUIET_SECONDS) -> list[Verdict]:
+    """Return the verdicts, after the queue of deliveries has emptied."""
+    pending = _wait_until_quiet(stage, quiet_seconds)
+    arrivals = read_arrivals(stage.arrivals)
+    return [
+        _acknowledged(stage, journal),
+        _one_for_each_key(stage, journal),
+        _stock(stage, journal),
+        _lives(stage),
+        _acknowledged_changes(stage, journal),
+        _events(stage, arrivals),
+        _delivered(stage, arrivals),
+        _in_order(arrivals),
+        _signed(stage.partners, arrivals),
+        _tenants(stage, arrivals),
+        _lists(stage, journal),
+        _healthy(stage, pending),
+        _answers(journal),
+        _recovery(journal),
+    ]
+
+
+def read_arrivals(path: Path) -> list[Arrival]:
+    """Return what arrived, in order."""
+    found: list[Arrival] = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        entry: dict[str, Any] = json.loads(line)
+        found.append(
+            Arrival(
+                entry["at"],
+                entry["path"],
+                base64.b64decode(entry["body"]),
+                entry["outcome"] == "ok",
+                entry["X-Juniper-Signature"],
+                entry["X-Juniper-Webhook-Id"],
+                entry["X-Juniper-Event-Id"],
+                int(entry["X-Juniper-Sequence"] or 0),
+            )
+        )
+    return found
+
+
+def _wait_until_quiet(stage: Stage, seconds: float) -> int:
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            pending = stage.sql("SELECT count(*) FROM webhook_deliveries WHERE status = 'PENDING'")[0][0]
+        except Exception:
+            pending = -1
+        if pending == 0 or time.monotonic() > until:
+            return pending
+        time.sleep(0.5)
+
+
+def _acknowledged(stage: Stage, journal: Journal) -> Verdict:
+    stored = dict(stage.sql("SELECT id, partner_id FROM orders"))
+    lost = [one.key for one in journal.acked if stored.get(one.order_id) != stage.partners[one.partner].id]
+    return Verdict("I1", "every acknowledged order exists", f"{len(journal.acked)} acknowledged", lost)
+
+
+def _one_for_each_key(stage: Stage, journal: Journal) -> Verdict:
+    by_customer: defaultdict[str, list[str]] = defaultdict(list)
+    for customer, order_id in stage.sql("SELECT customer_source_id, id FROM orders"):
+        by_customer[customer].append(order_id)
+    keys = {key: order_id for key, order_id in stage.sql("SELECT key, order_id FROM idempotency_keys")}
+    wrong: list[str] = [f"{key} made {len(ids)} orders" for key, ids in by_customer.items() if len(ids) != 1]
+    for one in journal.placed:
+        made = by_customer.get(one.key, [])
+        if one.order_id is not None and (made != [one.order_id] or keys.get(one.key) != one.order_id):
+            wrong.append(f"{one.key} answered {one.order_id}, stored {made}, key {keys.get(one.key)}")
+        if one.status == 409 and made:
+            wrong.append(f"{one.key} was refused and made {made}")
+        if any(replay != one.body for replay in one.replays):
+            wrong.append(f"{one.key} was replayed with other bytes")
+    retried = sum(one.tries > 1 for one in journal.placed)
+    replayed = sum(len(one.replays) for one in journal.placed)
+    return Verdict("I2", "one order for each key, replays byte for byte", f"{retried} retried, {replayed} replayed", wrong)
+
+
+def _stock(stage: Stage, journal: Journal) -> Verdict:
+    wrong = [
+        f"lot {row[0]}: {row[1:]}"
+        for row in stage.sql("""
+            SELECT lot.id, lot.on_hand, lot.reserved, coalesce(ledger.total, 0), coalesce(held.total, 0)
+              FROM lots AS lot
+              LEFT JOIN (SELECT lot_id, sum(quantity) AS total FROM inventory_movements GROUP BY 1) AS ledger
+                ON ledger.lot_id = lot.id
+              LEFT JOIN (SELECT lot_id, sum(quantity) AS total FROM reservations WHERE state = 'OPEN' GROUP BY 1) AS held
+                ON held.lot_id = lot.id
+             WHERE lot.on_hand <> coalesce(ledger.total, 0) OR lot.reserved <> coalesce(held.total, 0)
+                OR lot.reserved > lot.on_hand OR lot.reserved < 0""")
+    ]
+    wrong += [
+        f"order {row[0]} is {row[1]} and holds {row[2]}"
+        for row in stage.sql("""
+            SELECT orders.id, orders.status, array_agg(DISTINCT state) FROM orders JOIN reservations ON order_id = id
+             GROUP BY 1, 2
+            HAVING array_agg(DISTINCT state) <> CASE
+                     WHEN orders.status = 'CANCELLED' THEN ARRAY['RELEASED']
+                     WHEN orders.status IN ('CREATED', 'PROCESSING') THEN ARRAY['OPEN']
+                     ELSE ARRAY['CONSUMED'] END COLLATE "C" """)
+    ]
+    held: defaultdict[str, dict[int, int]] = defaultdict(dict)
+    for order_id, product, pills in stage.sql(
+        "SELECT order_id, product_id, sum(quantity) FROM reservations GROUP BY 1, 2"
+    ):
+        held[order_id][product] = int(pills)
+    wrong += [
+        f"order {one.order_id} asked {one.demands} and has {held[one.order_id]}"
+        for one in journal.acked
+        if one.order_id is not None and held[one.order_id] != one.demands
+    ]
+    # By what is stored: a cancellation whose answer was lost is one all the same.
+    cancelled = {row[0] for row in stage.sql("SELECT id FROM orders WHERE status = 'CANCELLED'")}
+    sold = sum(one.demands.get(SCARCE, 0) for one in journal.acked if one.order_id not in cancelled)
+    if sold > SCARCE_PILLS:
+        wrong.append(f"{sold} of {SCARCE_PILLS} pills of the scarce product were promised")
+    return Verdict("I3", "stock and ledger balance, nothing oversold", f"{sold}/{SCARCE_PILLS} of the scarce", wrong)
+
+
+def _lives(stage: Stage) -> Verdict:
+    """Read each order's events: 1, 2, 3 ... along one legal way, the last of them the order's status."""
+    types: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for order_id, sequence, type_ in stage.sql(
+        "SELECT order_id, order_sequence, type FROM events WHERE order_id IS NOT NULL ORDER BY order_id, order_sequence"
+    ):
+        types[order_id].append((sequence, type_.removeprefix("order.")))
+    orders = stage.sql("SELECT id, status, sequence FROM orders")
+    wrong = [f"order {order_id} is {status}, and its events {types[order_id]}"
+             for order_id, status, sequence in orders if not _is_life(types[order_id], status, sequence)]  # fmt: skip
+    known = {order_id for order_id, _, _ in orders}
+    wrong += [f"events of an order that is not there: {order_id}" for order_id in set(types) - known]
+    return Verdict("I4/I6", "one event a change; no illegal or double change", f"{len(orders)} orders", wrong)
+
+
+def _is_life(events: list[tuple[int, str]], status: str, sequence: int) -> bool:
+    if [place for place, _ in events] != list(range(1, sequence + 1)):
+        return False
+    moves = [type_ for _, type_ in events if type_ in (*_PATHS, "cancelled")]
+    legal = tuple(moves) in (_PATHS[: len(moves)], ("created", "cancelled"))
+    return legal and bool(moves) and moves[-1] == status.lower()
+
+
+def _acknowledged_changes(stage: Stage, journal: Journal) -> Verdict:
+    stored = dict(stage.sql("SELECT id, status FROM orders"))
+    wrong = [
+        f"{order_id} was cancelled and is {stored.get(order_id)}"
+        for order_id in journal.cancelled
+        if stored.get(order_id) != "CANCELLED"
+    ]
+    ranks = {name.upper(): rank for rank, name in enumerate(_PATHS)}
+    wrong += [
+        f"{order_id} was {status} and is {stored.get(order_id)}"
+        for order_id, status in journal.moved.items()
+        if ranks.get(stored.get(order_id, ""), -1) < ranks[status]
+    ]
+    checked = f"{len(journal.cancelled)} cancelled, {len(journal.moved)} moved"
+    return Verdict("I5", "acknowledged changes stay", checked, wrong)
+
+
+def _events(stage: Stage, arrivals: list[Arrival]) -> Verdict:
+    events = {
+        event_id: payload.encode()
+        for event_id, payload in stage.sql("SELECT id, payload::text FROM events")
+    }
+    wrong = [f"event {one.event_id} arrived and is not stored" for one in arrivals if one.event_id not in events]
+    wrong += [
+        f"event {one.event_id} arrived with other bytes"
+        for one in arrivals
+        if events.get(one.event_id, one.body) != one.body
+    ]
+    wrong += [
+        f"event {row[0]} has no delivery"
+        for row in stage.sql("""
+            SELECT event.id FROM events AS event JOIN partners ON partners.id = event.partner_id
+             WHERE partners.webhook_url IS NOT NULL
+               AND NOT EXISTS (SELECT FROM webhook_deliveries WHERE event_id = event.id)""")
+    ]
+    return Verdict("I6", "no phantom event, none without a delivery", f"{len(events)} events", wrong)
+
+
+def _delivered(stage: Stage, arrivals: list[Arrival]) -> Verdict:
+    accepted = Counter(one.event_id for one in arrivals if one.accepted)
+    due = [row[0] for row in stage.sql("""
+        SELECT event.id FROM events AS event JOIN partners ON partners.id = event.partner_id
+         WHERE partners.webhook_url IS NOT NULL""")]  # fmt: skip
+    wrong = [f"event {event_id} was never accepted" for event_id in due if not accepted[event_id]]
+    twice = sum(count - 1 for count in accepted.values())
+    return Verdict("I7", "every event is delivered", f"{len(arrivals)} arrivals, {twice} accepted again", wrong)
+
+
+def _in_order(arrivals: Iterable[Arrival]) -> Verdict:
+    first: dict[str, Arrival] = {}
+    for one in arrivals:
+        first.setdefault(one.event_id, one)
+    by_order: defaultdict[str, list[int]] = defaultdict(list)
+    for one in sorted(first.values(), key=lambda arrival: arrival.at):
+        by_order[json.loads(one.body)["order"]["orderId"]].append(one.sequence)
+    wrong = [f"order {order_id}: {places}" for order_id, places in by_order.items() if places != sorted(places)]
+    return Verdict("I8", "first arrivals of an order in its order", f"{len(by_order)} orders", wrong)
+
+
+def _signed(partners: list[PartnerAccount], arrivals: list[Arrival]) -> Verdict:
+    secrets = {partner.path: partner.webhook_secret for partner in partners}
+    wrong: list[str] = []
+    for one in arrivals:
+        try:
+            stripe.WebhookSignature.verify_header(one.body.decode(), one.signature, secrets[one.path])
+        except stripe.SignatureVerificationError as error:
+            wrong.append(f"delivery {one.delivery_id}: {error}")
+        signed_at = int(one.signature.partition(",")[0].removeprefix("t="))
+        if abs(signed_at - one.at) > _TOLERANCE_SECONDS:
+            wrong.append(f"delivery {one.delivery_id} was signed {signed_at - one.at:+.0f} s off")
+    return Verdict("I9", "every signature holds (Stripe's verifier)", f"{len(arrivals)} signatures", wrong)
+
+
+def _tenants(stage: Stage, arrivals: list[Arrival]) -> Verdict:
+    owner = dict(stage.sql("SELECT id, partner_id FROM orders"))
+    wrong = [
+        f"event {one.event_id} of {owner.get(order_id)} came to {one.path}"
+        for one in arrivals
+        if (order_id := json.loads(one.body)["order"]["orderId"]) in owner and one.path != f"/{owner[order_id]}"
+    ]
+    wrong += [
+        f"{table} {row[0]} is not its order's partner's"
+        for table in ("events", "webhook_deliveries", "holds")
+        for row in stage.sql(
+            f"SELECT other.id FROM {table} AS other JOIN orders ON orders.id = other.order_id "
+            "WHERE other.partner_id <> orders.partner_id"
+        )
+    ]
+    tokens = [stage.token(partner) for partner in stage.partners]
+    foreign = list(owner.items())[:50]
+    for order_id, partner_id in foreign:
+        for partner, token in zip(stage.partners, tokens, strict=True):
+            if partner.id != partner_id:
+                answer = httpx2.get(
+                    f"{stage.server.url}/v1/orders/{order_id}", headers={"Authorization": f"Bearer {token}"}
+                )
+                if answer.status_code != 404:
+                    wrong.append(f"{partner.id} got {answer.status_code} for {order_id}")
+    return Verdict("I10", "no partner sees another's", f"{len(foreign)} foreign orders asked", wrong)
+
+
+def _lists(stage: Stage, journal: Journal) -> Verdict:
+    wrong: list[str] = [fault for fault in journal.faults if fault.startswith("list: ") and "order" in fault]
+    total = 0
+    for partner in stage.partners:
+        listed = list(_whole_list(stage, partner))
+        stored = [
+            row[0] for row in stage.sql('SELECT id FROM orders WHERE partner_id = %s ORDER BY id DESC', partner.id)
+        ]
+        total += len(listed)
+        if listed != stored:
+            wrong.append(f"{partner.id}: {len(listed)} listed, {len(stored)} stored")
+    return Verdict("I11", "lists miss nothing", f"{total} orders; {journal.pages} lists under load", wrong)
+
+
+def _whole_list(stage: Stage, partner: PartnerAccount) -> Iterator[str]:
+    cursor = None
+    with httpx2.Client(
+        base_url=stage.server.url, headers={"Authorization": f"Bearer {stage.token(partner)}"}, timeout=30
+    ) as client:
+        while True:
+            page = client.get("/v1/orders?limit=100" + (f"&cursor={cursor}" if cursor else "")).json()
+            yield from (order["id"] for order in page["orders"])
+            cursor = page["cursor"]
+            if cursor is None:
+                return
+
+
+def _healthy(stage: Stage, pending: int) -> Verdict:
+    wrong = [f"{pending} deliveries are still pending"] if pending else []
+    wrong += [
+        f"delivery {row[0]} is leased until {row[1]}"
+        for row in stage.sql("SELECT id, leased_until FROM webhook_deliveries WHERE leased_until IS NOT NULL")
+    ]
+    wrong += [
+        f"delivery {row[0]} is {row[1]}"
+        for row in stage.sql("SELECT id, status FROM webhook_deliveries WHERE status NOT IN ('PENDING', 'DELIVERED')")
+    ]
+    wrong += [
+        f"a session has been idle in a transaction for {row[0]}"
+        for row in stage.sql("""
+            SELECT now() - state_change FROM pg_stat_activity
+             WHERE state LIKE 'idle in transaction%%' AND now() - state_change > '5 s'""".replace("%%", "%"))
+    ]
+    try:
+        stage.database.run_tool("pg_amcheck", "--heapallindexed", "--install-missing", "-d", "fulfillment")
+    except Exception as error:
+        wrong.append(f"pg_amcheck: {error}")
+    for process in stage.extra:
+        if process.poll() is not None:
+            wrong.append(f"a process whose clock is off ended with {process.returncode}")
+    return Verdict("I12", "nothing stuck, no page corrupt (pg_amcheck)", "queue, leases, heap, indexes", wrong)
+
+
+def _answers(journal: Journal) -> Verdict:
+    served = sum(journal.statuses.values())
+    wrong = [fault for fault in journal.faults if not (fault.startswith("list: ") and "order" in fault)]
+    away = sum(count for name, count in journal.statuses.items() if name.endswith(" 503"))
+    return Verdict("503", "only 503 with Retry-After while it is away", f"{served} answers, {away} x 503", wrong)
+
+
+def _recovery(journal: Journal) -> Verdict:
+    longest = max(journal.recoveries, default=0.0)
+    wrong = [
+        f"{seconds:.1f} s until the first answer" for seconds in journal.recoveries if seconds > RECOVERY_SECONDS
+    ]
+    gaps = [later - earlier for earlier, later in zip(journal.acks, journal.acks[1:], strict=False)]
+    checked = f"{journal.outages} outages, longest {longest:.2f} s; longest pause of creates {max(gaps, default=0):.1f} s"
+    return Verdict("S-20", f"serves within {RECOVERY_SECONDS:.0f} s of its return", checked, wrong)
+
+
+def fingerprint(stage: Stage) -> str:
+    """Return a hash of what must survive a copy: orders, stock, reservations, events."""
+    digest = hashlib.sha256()
+    for statement in (
+        "SELECT id, status, sequence, document::text FROM orders ORDER BY id",
+        "SELECT id, on_hand, reserved FROM lots ORDER BY id",
+        "SELECT order_id, lot_id, quantity, state FROM reservations ORDER BY 1, 2, 3",
+        "SELECT id, payload::text FROM events ORDER BY id",
+    ):
+        digest.update(repr(stage.sql(statement)).encode())
+    return digest.hexdigest()
