@@ -19,7 +19,14 @@ _NOUNS = (
     ("credentials", "fulfillment.cli.credentials:app", "Partners' API credentials: create, revoke, rotate, list."),
     ("operators", "fulfillment.cli.operators:app", "Operators' API credentials: create, list."),
     ("catalog", "fulfillment.cli.catalog:app", "The catalogue: import."),
-    ("orders", "fulfillment.cli.orders:app", "Orders: list, show, advance, ship."),
+    ("login", "fulfillment.cli.login:login", "Partner: keep credentials for the commands below."),
+    ("logout", "fulfillment.cli.login:logout", "Partner: forget them."),
+    ("orders", "fulfillment.cli.orders:app", "Orders: create, list, show, watch, import; advance, ship, hold."),
+    ("products", "fulfillment.cli.products:app", "Partner: search the catalogue at your price."),
+    ("protocols", "fulfillment.cli.protocols:app", "Partner: reusable order templates."),
+    ("settings", "fulfillment.cli.partner_settings:app", "Partner: branding, contact, billing, webhook."),
+    ("trigger", "fulfillment.cli.trigger:trigger", "Partner: send a sandbox order through a scenario."),
+    ("logs", "fulfillment.cli.request_log:app", "Partner: your own requests and how they were answered."),
     ("lots", "fulfillment.cli.lots:app", "Lots: receive, list, show, adjust, state, trace, recall."),
     ("inventory", "fulfillment.cli.inventory:app", "Stock: reconcile, expire."),
     ("warehouse", "fulfillment.cli.warehouse:app", "Batches: release, list, pick, fulfill, label, ship."),
@@ -31,17 +38,25 @@ for _name, _place, _help in _NOUNS:
     app.command(_place, name=_name, help=_help)
 
 
+app.register_install_completion_command(name="--install-completion")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; an expected failure is one sentence on standard error and exit status 1."""
+    """Run the command line; an expected failure is a sentence on standard error and an exit status (cli/exits.py)."""
+    from cyclopts import CycloptsError
+
+    from fulfillment.cli import exits
     from fulfillment.kernel.errors import FulfillmentError
+    from fulfillment.sdk import JuniperError
 
     try:
-        result = app(list(arguments) if arguments is not None else None, result_action="return_value")
-    except FulfillmentError as error:
-        print(f"{error.title}: {error.detail}", file=sys.stderr)
-        for fault in error.errors:
-            print(f"  {fault.pointer}: {fault.message}", file=sys.stderr)
-        sys.exit(1)
+        result = app(
+            list(arguments) if arguments is not None else None, result_action="return_value", exit_on_error=False
+        )
+    except CycloptsError:  # said already
+        sys.exit(exits.Exit.USAGE)
+    except (FulfillmentError, JuniperError) as error:
+        sys.exit(exits.explain(error))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(exits.Exit.INTERRUPTED)
     sys.exit(result if isinstance(result, int) else 0)

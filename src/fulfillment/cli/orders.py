@@ -1,13 +1,22 @@
-"""fulfillment orders: what an operator at the machine can see and do of orders."""
+"""fulfillment orders: a partner's over the API, and all of them for an operator at the machine."""
 
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from fulfillment.cli.options import AsJson, DatabaseUrl, DataDir, print_json, print_table, run
+from fulfillment.cli.profiles import Profile, over_api
 from fulfillment.infra.env import Env
 
-app = App(name="orders", help="Orders: list, show, advance, ship, hold.")
+app = App(name="orders", help="Orders: create, list, show, watch, import; advance, ship, hold.")
+for _name, _place, _help in (
+    ("create", "fulfillment.cli.partner_orders:create", "Create an order from a JSON file, once."),
+    ("preview", "fulfillment.cli.partner_orders:preview", "Run an order through every check without making it."),
+    ("cancel", "fulfillment.cli.partner_orders:cancel", "Cancel an order that is still CREATED."),
+    ("watch", "fulfillment.cli.partner_orders:watch", "Follow an order until it is delivered."),
+    ("import", "fulfillment.cli.importing:import_orders", "Create many orders from a file; resumable, none twice."),
+):
+    app.command(_place, name=_name, help=_help)
 
 
 @app.command(name="list")
@@ -17,11 +26,21 @@ def list_(
     status: str | None = None,
     limit: int = 20,
     json: AsJson = False,
+    profile: Profile = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """List the newest orders of all partners."""
+    """List the newest orders: your own (API), or those of all partners (database).
+
+    The database is asked when it is named (--data-dir, --database-url, FULFILLMENT_DATA_DIR, FULFILLMENT_DATABASE_URL)
+    or when nobody is logged in; else, and with --profile, the API.
+    """
+    from fulfillment.cli import partner_orders
     from fulfillment.orders import service
+
+    if over_api(profile, data_dir, database_url):
+        partner_orders.list_orders(status, limit, as_json=json, profile=profile)
+        return
 
     async def work(env: Env) -> list[dict[str, object]]:
         return [
@@ -46,16 +65,31 @@ def list_(
 
 
 @app.command
-def show(order_id: str, *, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
-    """Print an order as its partner sees it."""
-    import json
+def show(
+    order_id: str,
+    *,
+    json: AsJson = False,
+    profile: Profile = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Print an order: your own (API), or any as its partner sees it (database, always as JSON).
 
+    Which of the two is asked is decided as by `fulfillment orders list`.
+    """
+    import json as json_module
+
+    from fulfillment.cli import partner_orders
     from fulfillment.orders import service, wire
+
+    if over_api(profile, data_dir, database_url):
+        partner_orders.show(order_id, as_json=json, profile=profile)
+        return
 
     async def work(env: Env) -> str:
         return wire.order_json(await service.get_any_order(env, order_id))
 
-    print_json(json.loads(run(work, data_dir, database_url)))
+    print_json(json_module.loads(run(work, data_dir, database_url)))
 
 
 @app.command

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
-from fulfillment.site.markdown import render
+from fulfillment.site.markdown import render, slug
 
 _RELEASE: Final = re.compile(r"^## +\[?([0-9][^\s\],]*)\]?[,\s]+(?:[-–—(] *)?(\d{4}-\d{2}-\d{2})\)? *$", re.MULTILINE)
 
@@ -24,7 +24,7 @@ class Release:
 def releases(changelog: str) -> Iterator[Release]:
     """Return the releases of a changelog whose headings are `## VERSION, YYYY-MM-DD`."""
     heads = list(_RELEASE.finditer(changelog))
-    ends = [head.start() for head in heads[1:]] + [len(changelog)]
+    ends = [*(head.start() for head in heads[1:]), len(changelog)][: len(heads)]
     for head, end in zip(heads, ends, strict=True):
         yield Release(head.group(1), date.fromisoformat(head.group(2)), changelog[head.end() : end].strip())
 
@@ -39,23 +39,18 @@ def atom(changelog: str, base_url: str) -> str:
         "<title>Juniper Order Fulfillment API: changes</title>\n"
         f"<id>{escape(base_url)}/changelog</id>\n<updated>{_instant(updated)}</updated>\n"
         "<author><name>Juniper Health</name></author>\n"
-        f"<link rel=\"self\" href={quoteattr(base_url + '/changelog.atom')}/>\n"
-        f"<link rel=\"alternate\" href={quoteattr(base_url + '/changelog')}/>\n{entries}</feed>\n"
+        f'<link rel="self" href={quoteattr(base_url + "/changelog.atom")}/>\n'
+        f'<link rel="alternate" href={quoteattr(base_url + "/changelog")}/>\n{entries}</feed>\n'
     )
 
 
 def _entry(release: Release, base_url: str) -> str:
-    place = f"{base_url}/changelog#{anchor(release)}"
+    place = f"{base_url}/changelog#{slug(f'{release.version}, {release.on}')}"
     return (
         f"<entry>\n<title>{escape(release.version)}</title>\n<id>{escape(place)}</id>\n"
         f"<updated>{_instant(release.on)}</updated>\n<link href={quoteattr(place)}/>\n"
         f'<content type="html">{escape(render(release.markdown).html)}</content>\n</entry>\n'
     )
-
-
-def anchor(release: Release) -> str:
-    """Return the anchor of a release's heading on the page."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{release.version} {release.on}".lower()).strip("-")
 
 
 def _instant(day: date) -> str:

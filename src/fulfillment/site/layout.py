@@ -57,13 +57,15 @@ def changelog(frame: Frame, rendered: Rendered) -> str:
 
 def home(frame: Frame, summaries: Mapping[str, str]) -> str:
     """Return the first page: where to begin, and everything there is."""
-    groups = "".join(_group(frame, chapter.title, [place.slug for place in chapter.places], summaries) for chapter in CHAPTERS)
+    groups = "".join(
+        _group(frame, chapter.title, [place.slug for place in chapter.places], summaries) for chapter in CHAPTERS
+    )
     where = "sandbox" if frame.sandbox else "production"
     body = f"""<div class="columns">{_sidebar(frame, "")}<main id="content" class="home">
 <section class="hero"><p class="crumb">Order Fulfillment API {escape(frame.version)} · {where}</p>
 <h1>Personalised supplement packs, ordered by API</h1>
-<p class="lead">Send us a customer and what they take. We sort the pills into morning, afternoon, evening and sleep packs,
-ship them under your brand, and tell your system at every step.</p>
+<p class="lead">Send us a customer and what they take. We sort the pills into morning, afternoon, evening and sleep
+packs, ship them under your brand, and tell your system at every step.</p>
 <p class="actions"><a class="button" href="/docs/quickstart">Start in ten minutes</a>
 <a class="button quiet" href="/docs/reference">API reference</a></p></section>
 {groups}
@@ -91,8 +93,9 @@ def reference(frame: Frame, script: str) -> str:
 def missing(frame: Frame) -> str:
     """Return the page for an address where nothing is."""
     body = (
-        f'<div class="columns">{_sidebar(frame, "")}<main id="content"><article><h1>Nothing is here</h1><p>The page may '
-        'have moved. Search (press <kbd>/</kbd>), or begin at <a href="/docs">the first page</a>.</p></article></main></div>'
+        f'<div class="columns">{_sidebar(frame, "")}<main id="content"><article><h1>Nothing is here</h1>'
+        "<p>The page may have moved. Search (press <kbd>/</kbd>), or begin at "
+        '<a href="/docs">the first page</a>.</p></article></main></div>'
     )
     return _whole(frame, "Nothing is here · Juniper", "", body)
 
@@ -119,10 +122,13 @@ def _whole(frame: Frame, title: str, summary: str, body: str, *, markdown: str =
 
 def _bar(frame: Frame) -> str:
     badge = '<span class="badge">Sandbox</span>' if frame.sandbox else ""
-    return f"""<header class="bar"><a class="brand" href="/docs">{_LEAF}<b>Juniper</b><span>Fulfillment API</span></a>{badge}
+    return f"""<header class="bar">
+<a class="brand" href="/docs">{_LEAF}<b>Juniper</b><span>Fulfillment API</span></a>{badge}
 <button type="button" class="find" data-search aria-haspopup="dialog">{_GLASS}<span>Search</span><kbd>/</kbd></button>
-<nav aria-label="Main"><a href="/docs">Guides</a><a href="/docs/reference">Reference</a><a href="/changelog">Changelog</a></nav>
-<button type="button" class="theme" data-theme-toggle aria-label="Switch between dark and light">{_HALF_MOON}</button></header>"""
+<nav aria-label="Main"><a href="/docs">Guides</a><a href="/docs/reference">Reference</a>
+<a href="/changelog">Changelog</a></nav>
+<button type="button" class="theme" data-theme-toggle aria-label="Switch between dark and light">
+{_HALF_MOON}</button></header>"""
 
 
 def _sidebar(frame: Frame, current: str) -> str:
@@ -137,10 +143,7 @@ def _sidebar(frame: Frame, current: str) -> str:
         '<h2>Reference</h2><ul><li><a href="/docs/reference">API reference</a></li>'
         f'<li><a href="/changelog"{chosen}>Changelog</a></li></ul>'
     )
-    return (
-        '<details class="side"><summary>All pages</summary>'
-        f'<nav aria-label="Pages">{groups}{more}</nav></details>'
-    )
+    return f'<details class="side"><summary>All pages</summary><nav aria-label="Pages">{groups}{more}</nav></details>'
 
 
 def _entry(frame: Frame, slug: str, current: str) -> str:
@@ -183,7 +186,7 @@ def _card(href: str, title: str, text: str) -> str:
 
 def _search_dialog() -> str:
     return """<dialog id="search" aria-label="Search"><form method="dialog" role="search">
-<input type="search" id="search-words" placeholder="Search guides and operations" aria-label="Search guides and operations"
- autocomplete="off" spellcheck="false" role="combobox" aria-expanded="true" aria-controls="search-results">
+<input type="search" id="search-words" placeholder="Search guides and operations"
+ aria-label="Search guides and operations" autocomplete="off" spellcheck="false" role="combobox" aria-expanded="true" aria-controls="search-results">
 <button type="submit" class="close">Esc</button></form>
 <ul id="search-results" role="listbox" aria-label="Results"></ul><p id="search-state" role="status"></p></dialog>"""

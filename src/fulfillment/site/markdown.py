@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import Any, Final
 
 from markdown_it import MarkdownIt
@@ -83,7 +84,7 @@ def slug(text: str) -> str:
 def _name_headings(tokens: Sequence[Token]) -> tuple[Heading, ...]:
     found: list[Heading] = []
     taken: set[str] = set()
-    for token, inline in zip(tokens, tokens[1:], strict=False):
+    for token, inline in pairwise(tokens):
         if token.type != "heading_open":
             continue
         anchor = base = slug(inline.content)
@@ -100,10 +101,10 @@ def _name_headings(tokens: Sequence[Token]) -> tuple[Heading, ...]:
 def _name_rows(tokens: Sequence[Token]) -> None:
     taken = {token.attrs.get("id") for token in tokens}
     for row, cell, inline in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        if row.type == "tr_open" and cell.type == "td_open" and (code := _CODE.match(inline.content.strip())):
-            if code.group(1) not in taken:
-                row.attrSet("id", code.group(1))
-                taken.add(code.group(1))
+        code = _CODE.match(inline.content.strip()) if row.type == "tr_open" and cell.type == "td_open" else None
+        if code is not None and code.group(1) not in taken:
+            row.attrSet("id", code.group(1))
+            taken.add(code.group(1))
 
 
 def _point_links(tokens: Sequence[Token]) -> None:
@@ -114,7 +115,7 @@ def _point_links(tokens: Sequence[Token]) -> None:
 
 
 def _summary(tokens: Sequence[Token]) -> str:
-    for token, inline in zip(tokens, tokens[1:], strict=False):
+    for token, inline in pairwise(tokens):
         if token.type == "paragraph_open" and token.level == 0:
             return _plain(inline)
     return ""

@@ -94,11 +94,7 @@ def example(document: Document, schema: Mapping[str, Any], depth: int = _DEPTH) 
     if "enum" in schema:
         return schema["enum"][0]
     if "allOf" in schema:
-        return {
-            key: value
-            for part in schema["allOf"]
-            for key, value in (example(document, part, depth) or {}).items()
-        }
+        return {key: value for part in schema["allOf"] for key, value in (example(document, part, depth) or {}).items()}
     for choice in ("anyOf", "oneOf"):
         if schema.get(choice):
             return example(document, schema[choice][0], depth)

@@ -44,7 +44,10 @@ def _oauth() -> dict[str, Any]:
         "addTokenTo": "header",
         "headerPrefix": "Bearer",
     }
-    return {"type": "oauth2", "oauth2": [{"key": key, "value": value, "type": "string"} for key, value in values.items()]}
+    return {
+        "type": "oauth2",
+        "oauth2": [{"key": key, "value": value, "type": "string"} for key, value in values.items()],
+    }
 
 
 def _item(document: Document, operation: Operation) -> dict[str, Any]:
@@ -102,5 +105,3 @@ def _body(document: Document, body: Mapping[str, Any]) -> dict[str, Any]:
         return {"mode": "urlencoded", "urlencoded": rows}
     text = json.dumps(example(document, body.get("schema", {})), indent=2, ensure_ascii=False)
     return {"mode": "raw", "raw": text, "options": {"raw": {"language": "json"}}}
-
-

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import quote
 
-from fulfillment.site.markdown import Rendered
+from fulfillment.site.markdown import Rendered, slug
 from fulfillment.site.operations import Document, Operation, operations
 from fulfillment.site.pages import Page
 
@@ -22,7 +22,7 @@ def index(pages: Iterable[tuple[Page, Rendered]], document: Document) -> bytes:
 
 def operation_path(operation: Operation) -> str:
     """Return where the reference shows an operation."""
-    return f"/docs/reference#operation/{quote(operation.id)}"
+    return f"/docs/reference#tag/{slug(operation.tag)}/{quote(operation.id)}"
 
 
 def _operation_row(operation: Operation) -> dict[str, Any]:

@@ -1,11 +1,21 @@
 // The API reference: Scalar over this server's OpenAPI document. Nothing is asked of any other host.
-(() => {
+(async () => {
+  const document_ = await (await fetch("/openapi.json")).json();
+  // An operation without a summary is called by its name, not by its path.
+  for (const item of Object.values(document_.paths)) {
+    for (const operation of Object.values(item)) {
+      if (operation.operationId && !operation.summary) {
+        const words = operation.operationId.replace(/([A-Z])/g, (letter) => ` ${letter.toLowerCase()}`);
+        operation.summary = words[0].toUpperCase() + words.slice(1);
+      }
+    }
+  }
   const dark = () => {
     const chosen = document.documentElement.dataset.theme;
     return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   };
   const reference = Scalar.createApiReference("#reference", {
-    url: "/openapi.json",
+    content: document_,
     theme: "none",
     forceDarkModeState: dark() ? "dark" : "light",
     hideDarkModeToggle: true,
@@ -23,6 +33,7 @@
     defaultHttpClient: { targetKey: "shell", clientKey: "curl" },
     hiddenClients: ["libcurl", "clj_http", "nsurlsession", "cohttp", "httr", "webrequest", "restmethod", "httpie"],
     generateOperationSlug: (operation) => operation.operationId,
+    generateWebhookSlug: (webhook) => webhook.name,
   });
   document.addEventListener("themechange", () => {
     reference.updateConfiguration({
