@@ -121,7 +121,7 @@ def main() -> int:
     """Measure everything and write the results."""
     options = _options()
     folder = Path(tempfile.mkdtemp(prefix="jf-bench-"))
-    folder.chmod(0o755)
+    folder.chmod(0o711)
     results: dict = {}
     server = Server(folder, free_port(), options.processes)
     try:
@@ -321,7 +321,8 @@ def _facts(options: argparse.Namespace, server: Server) -> dict:
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip(),
-        "machine": f"{os.cpu_count()} x {model}, {memory} MiB, Linux {platform.release()}, Python {platform.python_version()}",
+        "machine": f"{os.cpu_count()} x {model}, {memory} MiB, Linux {platform.release()}, "
+        f"Python {platform.python_version()}",
         "postgresql": server.database.version,
         "load_average": os.getloadavg(),
         "first_start_seconds": round(server.started_seconds, 2),
