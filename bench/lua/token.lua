@@ -1,3 +1,5 @@
-local body = os.getenv("TOKEN_BODY")
-local message = wrk.format("POST", "/oauth2/token", {["Content-Type"] = "application/x-www-form-urlencoded"}, body)
-function request() return message end
+local body, message = os.getenv("TOKEN_BODY"), nil
+function request()
+  message = message or wrk.format("POST", "/oauth2/token", {["Content-Type"] = "application/x-www-form-urlencoded"}, body)
+  return message
+end
