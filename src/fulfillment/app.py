@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import resource
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -16,13 +17,15 @@ from starlette.exceptions import HTTPException
 
 from fulfillment.catalog import routes as catalog_routes
 from fulfillment.contract import document
-from fulfillment.infra import logs, requestlog
+from fulfillment.infra import clock, logs, requestlog
 from fulfillment.infra import settings as settings_module
 from fulfillment.infra.caches import Caches
 from fulfillment.infra.db import ALL_TENANTS, Database
 from fulfillment.infra.env import Env
 from fulfillment.infra.logs import AccessLog
-from fulfillment.infra.metrics import Metrics
+from fulfillment.infra.exposing import exposing
+from fulfillment.infra.metrics import Metrics, metrics_of
+from fulfillment.infra.protocol import GuardedProtocol, sweep
 from fulfillment.infra.secrets import Secrets, load_or_create
 from fulfillment.infra.settings import Settings
 from fulfillment.infra.web import Front, HotRoute, StrictRoute, framework_error
@@ -31,14 +34,17 @@ from fulfillment.kernel.errors import FulfillmentError
 from fulfillment.oauth import routes as oauth_routes
 from fulfillment.orders import bulk_routes, preview_routes
 from fulfillment.orders import routes as order_routes
+from fulfillment.orders.measuring import measure_intake
 from fulfillment.partners import request_log
 from fulfillment.partners import routes as partner_routes
 from fulfillment.protocols import routes as protocol_routes
+from fulfillment.sandbox import routes as sandbox_routes
 from fulfillment.shipping import routes as shipping_routes
 from fulfillment.site import routes as site_routes
 from fulfillment.warehouse.routes import every as warehouse_routes
 from fulfillment.webhooks import routes as webhook_routes
 from fulfillment.webhooks import service as webhooks
+from fulfillment.worker.measuring import questions
 
 HOT: tuple[HotRoute, ...] = (
     *oauth_routes.HOT,
@@ -69,7 +75,7 @@ def create_app(env: Env, *, access_log: AccessLog | None = None) -> Front:
         HOT,
         document.methods_of(served),
         access_log=access_log or AccessLog(None),
-        metrics=Metrics(),
+        metrics=metrics_of(env),
         observe=requestlog.observer_of(env),
     )
     inner.state.env = env
@@ -86,6 +92,8 @@ def _routers(sandbox: bool) -> Sequence[APIRouter]:
         v1.include_router(router)
     for router in warehouse_routes.ROUTERS:
         v1.include_router(router)
+    if sandbox:
+        v1.include_router(sandbox_routes.router)
     return (oauth_routes.router, v1)
 
 
@@ -148,7 +156,7 @@ def make_env(settings: Settings) -> Env:
         timeout_seconds=settings.database_timeout_seconds,
         prepared_statements=settings.prepared_statements,
     )
-    return Env(settings, db, Caches(db), read_secrets(settings))
+    return Env(settings, db, Caches(db), read_secrets(settings), clock.DatabaseClock())
 
 
 def read_secrets(settings: Settings) -> Secrets:
@@ -171,16 +179,51 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._front = front
         self._tell_ready = ready
+        self._connecting: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
-        await super().startup(sockets)
+        """Start, then say so.
+
+        The listening socket is shared with the other processes. The event loop would take every waiting connection as
+        soon as it wakes, so that of two processes one can get them all: here each takes one at a time.
+        """
+        await super().startup([])
+        for listener in sockets or ():
+            listener.setblocking(False)
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+        self._sweeping = asyncio.create_task(sweep(self.server_state.connections))
         self._tell_ready()
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # another process was faster, the client has gone, or no descriptor is left
+            return
+        task = asyncio.get_running_loop().create_task(self._connect(connection))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, connection: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+        except OSError:
+            connection.close()
+
+    def _protocol(self) -> asyncio.Protocol:
+        return GuardedProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop taking work, finish what is under way."""
         self._front.draining = True
+        for listener in sockets or ():
+            asyncio.get_running_loop().remove_reader(listener)
         await super().shutdown(sockets)
+        self._sweeping.cancel()
+
+    def measure(self, metrics: Metrics) -> None:
+        """Show what is under way."""
+        metrics.gauge("fulfillment_connections", len(self.server_state.connections))
+        metrics.gauge("fulfillment_http_in_flight", self._front.in_flight)
 
 
 @contextlib.asynccontextmanager
@@ -199,10 +242,12 @@ async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[]
     env = make_env(settings)
     access_log = AccessLog(sys.stderr, text=settings.log_format == "text")
     front = create_app(env, access_log=access_log)
+    measure_intake(env)
+    GuardedProtocol.max_connections = settings.max_connections
     config = uvicorn.Config(
         front,
         loop="uvloop",
-        http="httptools",
+        http=GuardedProtocol,
         lifespan="off",
         access_log=False,
         log_config=None,
@@ -210,10 +255,21 @@ async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[]
         backlog=2048,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_GRACEFUL_SECONDS,
+        # Who asks is the connection's other end, unless the operator says which proxies to believe.
+        proxy_headers=settings.forwarded_allow_ips is not None,
+        forwarded_allow_ips=settings.forwarded_allow_ips or "",
     )
-    async with running(env):
-        await _Server(config, front, ready).serve([listener])
+    server = _Server(config, front, ready)
+    metrics_of(env).sources.append(server.measure)
+    async with running(env), clock.kept(env), exposing(env, questions(env)):
+        await server.serve([listener])
     access_log.flush()
+
+
+def _allow_many_files() -> None:
+    # The usual soft limit of 1024 is less than the connections we bear; the hard limit is the operator's word.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main() -> int:
@@ -226,6 +282,7 @@ def main() -> int:
     arguments = parser.parse_args()
     settings = settings_module.load()
     logs.configure(settings.log_level, settings.log_format)
+    _allow_many_files()
     if arguments.fd is not None:
         listener = socket.socket(fileno=arguments.fd)
     else:

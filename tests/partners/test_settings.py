@@ -45,6 +45,7 @@ async def private(host: str) -> Sequence[str]:
 def column(dsns: tuple[str, str], name: str, partner_id: str) -> object:
     """What the database holds of a partner."""
     with psycopg.connect(dsns[1]) as conn:
+        conn.execute("SET fulfillment.tenant = '*'")
         row = conn.execute(f"SELECT {name} FROM partners WHERE id = %s", (partner_id,)).fetchone()  # pyright: ignore[reportArgumentType]
     assert row is not None
     return row[0]
@@ -307,6 +308,7 @@ async def test_the_sandboxs_fields_come_back(env: Env, world: World, dsns: tuple
     caller = await world.partner()
     frozen: datetime = clock()
     with psycopg.connect(dsns[1]) as conn:
+        conn.execute("SET fulfillment.tenant = '*'")
         conn.execute(
             "UPDATE partners SET clock_frozen_at = %s, auto_advance_seconds = 5, webhook_faults = %s WHERE id = %s",
             (frozen, '{"status": 500}', caller.partner_id),

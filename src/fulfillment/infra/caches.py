@@ -41,6 +41,7 @@ class Caches:
         self._db = db
         self._values: dict[str, Snapshot[Any]] = {}
         self._loading: dict[str, asyncio.Lock] = {}
+        self.loads: dict[str, int] = {}  # how often each was read, for the metrics
 
     async def get(self, name: str, load: Callable[[ReadTx], Awaitable[T]]) -> Snapshot[T]:
         """Return the value of *name*, loading it when it is not here."""
@@ -56,6 +57,7 @@ class Caches:
                 version = (await tx.one(SELECT_VERSION, name=name))["version"]
                 snapshot = Snapshot(version, await load(tx))
             self._values[name] = snapshot
+            self.loads[name] = self.loads.get(name, 0) + 1
             return snapshot
 
     def peek(self, name: str) -> Snapshot[Any] | None:

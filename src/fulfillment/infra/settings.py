@@ -57,6 +57,12 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="address of /metrics")
     metrics_port: int = Field(0, ge=0, le=65535, description="port of /metrics; 0: off")
     max_body_bytes: int = Field(1024 * 1024, ge=1024, description="largest request body")
+    max_connections: int = Field(
+        12_000, ge=1, description="connections of one API process; beyond it, idle ones make room for new ones"
+    )
+    forwarded_allow_ips: str | None = Field(
+        None, description="proxies whose X-Forwarded-For and -Proto are believed, comma separated; none by default"
+    )
     max_in_flight: int = Field(
         512, ge=1, description="requests one API process works on at once; more are answered 503"
     )
@@ -99,7 +105,18 @@ class Settings(BaseSettings):
         description="minutes after creation until release; default 60 in production, never by itself in the sandbox",
     )
     handling_fee: Decimal = Field(Decimal("5.00"), ge=0, description="dollars for each external line item")
-    rate_limit_per_minute: int = Field(0, ge=0, description="requests a minute of one partner; 0: no limit")
+    rate_limit_per_minute: int = Field(
+        0, ge=0, le=1_000_000, description="requests a minute of one partner, of each class; 0: no limit"
+    )
+    rate_limit_reads_per_minute: int | None = Field(
+        None, ge=0, le=1_000_000, description="the same for GET alone; default rate_limit_per_minute"
+    )
+    rate_limit_writes_per_minute: int | None = Field(
+        None, ge=0, le=1_000_000, description="the same for everything but GET; default rate_limit_per_minute"
+    )
+    rate_limit_tokens_per_minute: int | None = Field(
+        None, ge=0, le=1_000_000, description="the same for access tokens; default rate_limit_per_minute"
+    )
     token_failures_per_minute: int = Field(
         30, ge=1, description="wrong secrets a minute of one client or address before 429"
     )

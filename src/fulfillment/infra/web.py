@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
@@ -139,6 +139,7 @@ class Call:
     caller: Caller | None = None
     template: str = "unmatched"
     context: dict[str, object] = field(default_factory=dict[str, object])
+    answer_headers: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
 
     def header(self, name: bytes) -> bytes | None:
         """Return the value of a header (lower-case *name*), or None."""
@@ -315,7 +316,7 @@ def problem(error: FulfillmentError, request_id: str, status: int | None = None)
             for fault in error.errors
         ]
     body.update(error.extra)
-    headers: list[tuple[bytes, bytes]] = []
+    headers: list[tuple[bytes, bytes]] = list(cast("Sequence[tuple[bytes, bytes]]", error.context.get("headers", ())))
     if isinstance(error, BodyTooSlow | HeadersTooLarge):
         headers.append(_CLOSE)
     if error.retry_after_seconds is not None:
@@ -443,7 +444,7 @@ class Front:
             answer = await route.handler(call)
         except FulfillmentError as error:
             call.context["code"] = error.code
-            call.context.update({key: value for key, value in error.context.items() if key != "challenge"})
+            call.context.update(_logged(error))
             answer = problem(error, call.request_id)
         except ClientGone:
             return 499
@@ -475,6 +476,7 @@ class Front:
         if len(hosts) != 1 or (self._hosts and _name_of(hosts[0]) not in self._hosts):
             raise HostUnknown("Send exactly one Host header that names this service.")
         if self.in_flight > self._env.settings.max_in_flight and call.scope["path"] not in _ALWAYS:
+            self._metrics.count("fulfillment_requests_shed_total")
             raise Overloaded("The service is busy. Try again.", retry_after_seconds=1)
 
     async def _framework(self, call: Call, send: Send) -> int:
@@ -517,6 +519,7 @@ class Front:
         return MethodNotAllowed(f"This path answers {', '.join(methods)}.", allow=", ".join(methods))
 
 
+_ANSWERED: Final = frozenset({"challenge", "allow", "headers"})  # of an error's context: what the answer says
 _ALWAYS: Final = frozenset({"/livez", "/readyz"})
 _RESERVED: Final = frozenset({"preview", "bulk"})  # paths beside /orders/{orderId}
 _CLOSE: Final = (b"connection", b"close")
@@ -541,7 +544,7 @@ def _name_of(host: bytes) -> bytes:
 
 
 def _standing_headers(call: Call) -> list[tuple[bytes, bytes]]:
-    return [(b"x-request-id", call.request_id.encode()), *_STANDING]
+    return [(b"x-request-id", call.request_id.encode()), *_STANDING, *call.answer_headers]
 
 
 def _may_go_on(call: Call) -> bool:
@@ -550,6 +553,10 @@ def _may_go_on(call: Call) -> bool:
         if name == b"transfer-encoding" or (name == b"content-length" and len(value) > _DIGITS_OF_A_SMALL_BODY):
             return True
     return False
+
+
+def _logged(error: FulfillmentError) -> dict[str, object]:
+    return {key: value for key, value in error.context.items() if key not in _ANSWERED}
 
 
 def _frames(error: BaseException) -> list[str]:
@@ -570,6 +577,7 @@ async def _send_answer(answer: Answer, call: Call, send: Send) -> None:
         (b"x-request-id", call.request_id.encode()),
         *_STANDING,
         *answer.headers,
+        *call.answer_headers,
     ]
     if answer.status >= 400 and _may_go_on(call):
         headers.append(_CLOSE)
@@ -589,7 +597,7 @@ def framework_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, FulfillmentError):
         raise error
     call.context["code"] = error.code
-    call.context.update({key: value for key, value in error.context.items() if key not in {"challenge", "allow"}})
+    call.context.update(_logged(error))
     answer = problem(error, call.request_id)
     headers = {name.decode(): value.decode("latin-1") for name, value in answer.headers}
     if isinstance(error.context.get("allow"), str):

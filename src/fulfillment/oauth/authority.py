@@ -11,10 +11,11 @@ from fulfillment.infra.secrets import Secrets
 from fulfillment.infra.settings import Settings
 from fulfillment.kernel.callers import Caller
 from fulfillment.oauth.domain import Client
-from fulfillment.oauth.throttle import Throttle
+from fulfillment.oauth.throttle import SharedThrottle
 from fulfillment.oauth.tokens import Tokens
 
 CLIENTS: Final = "clients"  # the name of the cache
+CLOCKS: Final = "clocks"  # and of the sandbox's test clocks
 _NAME: Final = "oauth.authority"
 _KNOWN_TOKENS: Final = 10_000
 
@@ -39,7 +40,7 @@ class Authority:
     settings: Settings
     secrets: Secrets
     tokens: Tokens
-    throttle: Throttle
+    throttle: SharedThrottle
     known: OrderedDict[bytes, KnownToken] = field(default_factory=OrderedDict[bytes, KnownToken])
 
     def remember(self, credentials: bytes, token: KnownToken) -> None:
@@ -68,5 +69,5 @@ def _made(env: Env) -> Authority:
             audience=base_url + "/v1",
             ttl_seconds=env.settings.token_ttl_seconds,
         ),
-        Throttle(env.settings.token_failures_per_minute),
+        SharedThrottle(env),
     )

@@ -99,6 +99,14 @@ class TooManyFailures(TokenRefused):
     title = "Too many failed attempts"
 
 
+class TooManyTokens(TokenRefused):
+    """The partner has got as many tokens as it may in a minute; each is good for an hour."""
+
+    kind = Kind.LIMITED
+    code = "rate_limited"
+    title = "Too many tokens"
+
+
 class Unauthenticated(FulfillmentError):
     """The request carries no token."""
 

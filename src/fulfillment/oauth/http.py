@@ -1,10 +1,11 @@
 """Who asks: from the Authorization header to a `Caller`, for hot operations and for FastAPI's routes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
+from fulfillment.infra import ratelimit
 from fulfillment.infra.env import Env
 from fulfillment.infra.web import Call
 from fulfillment.kernel.callers import Caller, Scope
@@ -14,6 +15,7 @@ from fulfillment.oauth.domain import InsufficientScope, InvalidToken, Unauthenti
 from fulfillment.oauth.tokens import LEEWAY_SECONDS
 
 _BEARER: Final = b"bearer"
+_READS: Final = frozenset({"GET", "HEAD"})
 
 
 async def authenticate(call: Call) -> Caller:
@@ -27,10 +29,10 @@ async def authenticate(call: Call) -> Caller:
     """
     credentials = _credentials(call.scope["headers"])
     env, at = call.env, call.env.now().timestamp()
-    authority = authority_of(env)
+    authority, clocks = authority_of(env), await service.clocks(env)
     known = authority.known.get(credentials)
-    if known is None or not known.not_before <= at < known.good_until:
-        known = _read(authority, credentials, at)
+    if known is None or not _is_good(known, at, clocks):
+        known = _read(authority, credentials, at, clocks)
         authority.remember(credentials, known)
     else:
         authority.known.move_to_end(credentials)
@@ -49,8 +51,13 @@ async def partner_caller(call: Call) -> Caller:
     Raises:
         Unauthenticated, InvalidToken: As `authenticate`.
         InsufficientScope: It is an operator's.
+        RateLimited: It has sent as many requests as it may in a minute.
     """
-    return _within(Scope.PARTNER, await authenticate(call))
+    caller = _within(Scope.PARTNER, await authenticate(call))
+    limiter = ratelimit.limiter_of(call.env)
+    if limiter is not None:
+        await _count(limiter, call, caller)
+    return caller
 
 
 async def operator_caller(call: Call) -> Caller:
@@ -61,6 +68,13 @@ async def operator_caller(call: Call) -> Caller:
         InsufficientScope: It is a partner's.
     """
     return _within(Scope.OPERATOR, await authenticate(call))
+
+
+async def _count(limiter: ratelimit.Limiter, call: Call, caller: Caller) -> None:
+    policy = "read" if call.scope["method"] in _READS else "write"
+    allowance = await limiter.take(caller.partner_id, policy)
+    if allowance is not None:
+        call.answer_headers.extend(allowance.headers())
 
 
 def _within(scope: Scope, caller: Caller) -> Caller:
@@ -78,11 +92,16 @@ def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     return found[0]
 
 
-def _read(authority: Authority, credentials: bytes, at: float) -> KnownToken:
+def _is_good(known: KnownToken, at: float, clocks: Mapping[str, float]) -> bool:
+    present = clocks.get(known.caller.partner_id, at) if clocks else at
+    return present < known.good_until and max(at, present) >= known.not_before
+
+
+def _read(authority: Authority, credentials: bytes, at: float, clocks: Mapping[str, float]) -> KnownToken:
     scheme, _, token = credentials.partition(b" ")
     if scheme.lower() != _BEARER:
         raise Unauthenticated
-    claims = authority.tokens.read(token.strip(b" "), at)
+    claims = authority.tokens.read(token.strip(b" "), at, clocks)
     return KnownToken(claims.caller, claims.not_before - LEEWAY_SECONDS, claims.expires_at + LEEWAY_SECONDS)
 
 

@@ -1,15 +1,16 @@
 """Clients: made, listed, revoked, given new secrets; and tokens for those who prove that they are one."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
-from fulfillment.infra import audit
+from fulfillment.infra import audit, ratelimit
 from fulfillment.infra.db import ALL_TENANTS, Tx
 from fulfillment.infra.env import Env
 from fulfillment.infra.secrets import hash_secret, new_client_id, new_client_secret
 from fulfillment.kernel.callers import Caller, Scope
 from fulfillment.oauth import domain, queries
-from fulfillment.oauth.authority import CLIENTS, ClientsSnapshot, authority_of
+from fulfillment.oauth.authority import CLIENTS, CLOCKS, ClientsSnapshot, authority_of
 from fulfillment.oauth.domain import (
     Client,
     ClientInvalid,
@@ -17,7 +18,10 @@ from fulfillment.oauth.domain import (
     ClientRevoked,
     InvalidClient,
     TooManyFailures,
+    TooManyTokens,
 )
+
+_NO_CLOCKS: Final[Mapping[str, float]] = {}
 
 
 async def issue_token(env: Env, client_id: str, secret: str, *, scope: str, address: str) -> tuple[str, Client]:
@@ -31,23 +35,48 @@ async def issue_token(env: Env, client_id: str, secret: str, *, scope: str, addr
         InvalidClient: The client is unknown or revoked, or the secret is wrong; it does not tell which.
         InvalidScope: It asks for more than it has.
         TooManyFailures: Wrong secrets have come too often, for this client or from this address.
+        TooManyTokens: The partner has got as many tokens as it may in a minute.
     """
     at = env.now()
     authority, seconds = authority_of(env), at.timestamp()
-    wait = authority.throttle.wait_seconds(client_id, address, seconds)
+    wait = await authority.throttle.wait_seconds(client_id, address, seconds)
     if wait:
         raise TooManyFailures("Too many wrong secrets. Wait, then try again.", retry_after_seconds=wait)
     kept = (await live_clients(env)).value.get(client_id)
     client = domain.proven(kept, secret, env.secrets.pepper, at)
     if client is None:
+        authority.throttle.suspect(client_id, address, seconds)
         # It may have been made, or given a new secret, a moment ago by another process.
         client = domain.proven(await _reread(env, client_id, kept), secret, env.secrets.pepper, at)
-    if client is None:
-        authority.throttle.failed(client_id, address, seconds)
-        raise InvalidClient("The client is not known, or its secret is wrong.")
+        if client is None:
+            await authority.throttle.failed(client_id, address, seconds)
+            raise InvalidClient("The client is not known, or its secret is wrong.")
+        authority.throttle.cleared(client_id, address, seconds)
     authority.throttle.succeeded(client_id, address, seconds)
     domain.check_scope(client, scope)
-    return authority.tokens.issue(client.caller, at), client
+    await _count_token(env, client)
+    present = (await clocks(env)).get(client.caller.partner_id)
+    return authority.tokens.issue(
+        client.caller, at if present is None else datetime.fromtimestamp(present, UTC)
+    ), client
+
+
+async def _count_token(env: Env, client: Client) -> None:
+    limiter = ratelimit.limiter_of(env)
+    if limiter is None or client.caller.scope is not Scope.PARTNER:
+        return
+    try:
+        await limiter.take(client.caller.partner_id, "token")
+    except ratelimit.RateLimited as error:
+        raise TooManyTokens(error.detail, retry_after_seconds=error.retry_after_seconds) from None
+
+
+async def clocks(env: Env) -> Mapping[str, float]:
+    """Return the presents of partners with a test clock, Unix seconds, by their ids; production has none."""
+    if not env.settings.sandbox:
+        return _NO_CLOCKS
+    found = env.caches.peek(CLOCKS) or await env.caches.get(CLOCKS, queries.select_clocks)
+    return found.value
 
 
 async def live_clients(env: Env) -> ClientsSnapshot:

@@ -1,19 +1,56 @@
 """Slows the guessing of secrets: so many failures a minute of one client or address, then everybody waits.
 
-Counts are those of this process. What is asked of them are the three methods of `Throttle`, none of which
-waits, so that counts kept for all processes can take their place.
+`Throttle` counts in memory; `SharedThrottle` adds what other processes have counted. A failure is written before it is
+answered, and brings back the count of all processes; so a process learns of a closed door with the first failure it sees
+itself, and all of them together let through the limit and one more for each further process. Who knows the secret costs
+no round trip.
 """
 
+import asyncio
+import hmac
 import ipaddress
+import logging
 import math
 from collections import OrderedDict
-from typing import Final, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final, LiteralString, TypeVar
+
+from fulfillment.infra.env import Env
+from fulfillment.infra.metrics import metrics_of
+from fulfillment.kernel.errors import FulfillmentError
 
 T = TypeVar("T")
 
 WINDOW_SECONDS: Final = 60.0
 TRUST_SECONDS: Final = 3600.0  # how long an address that proved itself is told apart from the others
 _CAPACITY: Final = 20_000  # keys remembered; the longest unused are forgotten first
+_DOUBT_SECONDS: Final = 5.0  # how long a pair that nobody trusts is not asked for again
+_RENEW_SECONDS: Final = 900.0  # how often a pair that goes on proving itself is told to the others
+_log = logging.getLogger(__name__)
+
+ADD_FAILURES: Final[LiteralString] = """
+INSERT INTO token_failures AS known (key, since, failures)
+SELECT key, %(at)s, 1 FROM unnest(%(keys)s::text[]) AS key ORDER BY key
+    ON CONFLICT (key) DO UPDATE
+       SET since = CASE WHEN known.since > excluded.since - %(window)s AND known.since <= excluded.since + %(window)s
+                        THEN known.since ELSE excluded.since END,
+           failures = CASE WHEN known.since > excluded.since - %(window)s AND known.since <= excluded.since + %(window)s
+                           THEN known.failures + 1 ELSE 1 END
+RETURNING key, since, failures
+"""
+ADD_TRUST: Final[LiteralString] = """
+INSERT INTO token_trust AS known (key, since) VALUES (%(key)s, %(at)s)
+    ON CONFLICT (key) DO UPDATE SET since = greatest(known.since, excluded.since)
+"""
+SELECT_TRUST: Final[LiteralString] = "SELECT since FROM token_trust WHERE key = %(key)s"
+DELETE_OLD_FAILURES: Final[LiteralString] = """
+DELETE FROM token_failures WHERE key = ANY (ARRAY(
+  SELECT key FROM token_failures WHERE since < %(before)s ORDER BY since LIMIT 100 FOR UPDATE SKIP LOCKED))
+"""
+DELETE_OLD_TRUST: Final[LiteralString] = """
+DELETE FROM token_trust WHERE key = ANY (ARRAY(
+  SELECT key FROM token_trust WHERE since < %(before)s ORDER BY since LIMIT 100 FOR UPDATE SKIP LOCKED))
+"""
 
 
 class Throttle:
@@ -59,6 +96,28 @@ class Throttle:
         """Note that the pair knows the secret."""
         _remember(self._trusted, _keys(client_id, address)[0], at)
 
+    def cleared(self, client_id: str, address: str, at: float) -> None:
+        """Take back one failure."""
+        for key in self.keys(client_id, address, at):
+            since, count = self._failures.get(key, (at, 0))
+            if count:
+                self._failures[key] = (since, count - 1)
+
+    def keys(self, client_id: str, address: str, at: float) -> Sequence[str]:
+        """Return what a failure of this pair counts for."""
+        pair, keys = _keys(client_id, address)
+        return (pair,) if self._is_trusted(pair, at) else keys
+
+    def learn(self, key: str, since: float, failures: int) -> None:
+        """Take over a count that is further than ours."""
+        known = self._failures.get(key)
+        if known is None or known[0] != since or known[1] < failures:
+            _remember(self._failures, key, (since, failures))
+
+    def trusts(self, client_id: str, address: str, at: float) -> bool:
+        """Return whether the pair knew the secret within the hour."""
+        return self._is_trusted(_keys(client_id, address)[0], at)
+
     def _is_trusted(self, pair: str, at: float) -> bool:
         since = self._trusted.get(pair)
         return since is not None and since <= at < since + TRUST_SECONDS
@@ -69,6 +128,96 @@ class Throttle:
         if count < self._limit or not since <= at < since + WINDOW_SECONDS:
             return 0
         return math.ceil(since + WINDOW_SECONDS - at)
+
+
+class SharedThrottle:
+    """The failures and the trust of all processes. Without the database, those of this one."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+        self._own = Throttle(env.settings.token_failures_per_minute)
+        self._told: OrderedDict[str, float] = OrderedDict()  # pairs whose trust was written, and when
+        self._doubted: OrderedDict[str, float] = OrderedDict()  # pairs nobody trusts, and when that was asked
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def wait_seconds(self, client_id: str, address: str, at: float) -> int:
+        """Return how long this attempt has to wait; 0 when it may be made."""
+        wait = self._own.wait_seconds(client_id, address, at)
+        if not wait or self._own.trusts(client_id, address, at):
+            return wait
+        pair = _keys(client_id, address)[0]
+        asked = self._doubted.get(pair)
+        if asked is not None and asked <= at < asked + _DOUBT_SECONDS:
+            return wait
+        _remember(self._doubted, pair, at)
+        since = await self._trusted_since(pair)
+        if since is None or not since <= at < since + TRUST_SECONDS:
+            return wait
+        self._own.succeeded(client_id, address, since)
+        return self._own.wait_seconds(client_id, address, at)
+
+    def suspect(self, client_id: str, address: str, at: float) -> None:
+        """Count what looks like a wrong secret, here and at once.
+
+        Attempts that arrive together must not all pass while the database is asked about the first.
+        """
+        self._own.failed(client_id, address, at)
+
+    def cleared(self, client_id: str, address: str, at: float) -> None:
+        """Take a suspicion back."""
+        self._own.cleared(client_id, address, at)
+
+    async def failed(self, client_id: str, address: str, at: float) -> None:
+        """Tell all processes of a suspicion that came true, and learn what they know."""
+        metrics_of(self._env).count("fulfillment_token_failures_total")
+        names = {self._hashed(key): key for key in self._own.keys(client_id, address, at)}
+        asked = {"keys": list(names), "at": at, "window": WINDOW_SECONDS}
+        try:
+            async with self._env.db.connection() as conn:
+                rows: list[Any] = await (await conn.execute(ADD_FAILURES, asked)).fetchall()
+                await conn.execute(DELETE_OLD_FAILURES, {"before": at - 2 * WINDOW_SECONDS})
+        except FulfillmentError as error:
+            _log.warning("throttle.not_shared", extra={"code": error.code})
+            return
+        for key, since, failures in rows:
+            self._own.learn(names[key], since, failures)
+
+    def succeeded(self, client_id: str, address: str, at: float) -> None:
+        """Note that the pair knows the secret; the others are told, from time to time."""
+        self._own.succeeded(client_id, address, at)
+        pair = _keys(client_id, address)[0]
+        told = self._told.get(pair)
+        if told is not None and told <= at < told + _RENEW_SECONDS:
+            return
+        _remember(self._told, pair, at)
+        task = asyncio.create_task(self._tell(pair, at))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settled(self) -> None:
+        """Return when the others have been told all that this process knows."""
+        await asyncio.gather(*self._tasks)
+
+    async def _tell(self, pair: str, at: float) -> None:
+        try:
+            async with self._env.db.connection() as conn:
+                await conn.execute(ADD_TRUST, {"key": self._hashed(pair), "at": at})
+                await conn.execute(DELETE_OLD_TRUST, {"before": at - TRUST_SECONDS})
+        except FulfillmentError as error:
+            self._told.pop(pair, None)
+            _log.warning("throttle.not_shared", extra={"code": error.code})
+
+    async def _trusted_since(self, pair: str) -> float | None:
+        try:
+            async with self._env.db.connection() as conn:
+                row: Any = await (await conn.execute(SELECT_TRUST, {"key": self._hashed(pair)})).fetchone()
+        except FulfillmentError:
+            return None
+        return None if row is None else row[0]
+
+    def _hashed(self, key: str) -> str:
+        # What was claimed can hold anything, and an address is personal data.
+        return hmac.digest(self._env.secrets.pepper, key.encode(errors="surrogatepass"), "sha256").hex()[:40]
 
 
 def _keys(client_id: str, address: str) -> tuple[str, tuple[str, ...]]:

@@ -21,9 +21,9 @@ from fulfillment.webhooks import domain, sending
 from fulfillment.webhooks.domain import CIRCUIT_FAILURES, GONE, Claimed, Outcome
 from fulfillment.webhooks.sending import Targets
 
-LEASE_SECONDS: Final = 60.0
+_LEASE_TIMEOUTS: Final = 4  # a lease, in time-outs: a minute by default
+_SPARE_TIMEOUTS: Final = 1 / 3  # of it, for recording
 POLL_SECONDS: Final = 0.1  # finds what no notification told of; an empty look costs a millisecond
-_SPARE_SECONDS: Final = 5.0  # of a lease, for recording
 _PAUSE_SECONDS: Final = 0.01  # between two transactions under load: a longer one carries more at once
 _PROBE_SECONDS: Final = 1.0  # between two tries of a receiver whose circuit is open
 _PARK_SECONDS: Final = 5.0
@@ -79,13 +79,16 @@ class Deliverer:
         self._lanes: dict[str, Lane] = {}
         self._done: list[Outcome] = []
         self._unsent: list[Claimed] = []
+        self._later: dict[str, datetime] = {}  # by the id of an unsent one that is to be late: when it may leave
         self._failing: set[str] = set()  # partners with failures since the last parking
         self._parked_at = time.monotonic()
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         settings = env.settings
-        self._needed = timedelta(seconds=settings.webhook_timeout_seconds + _SPARE_SECONDS)  # of a lease, to send
+        timeout = timedelta(seconds=settings.webhook_timeout_seconds)
+        self._lease = _LEASE_TIMEOUTS * timeout
+        self._needed = (1 + _SPARE_TIMEOUTS) * timeout  # of a lease, to send and record
         self._troubled: set[str] = set()  # partners whose receivers failed when last recorded
         self.turns = 0  # transactions so far
         self.attempts = 0  # recorded so far
@@ -128,7 +131,7 @@ class Deliverer:
         while True:
             busy = await self.turn()
             if self.outstanding:
-                await self._wait(LEASE_SECONDS)
+                await self._wait(self._lease.total_seconds())
             elif not busy and not await self._is_under_way():
                 return self.attempts - before
             elif not busy:
@@ -154,6 +157,8 @@ class Deliverer:
             self._done[:0] = ended
             self._unsent[:0] = unsent
             raise
+        for one in unsent:
+            self._later.pop(one.id, None)
         if version != self._targets.version:
             self._env.caches.drop(partners.PARTNERS)
         self._dispatch(claimed)
@@ -190,7 +195,7 @@ class Deliverer:
             await queries.park(tx, sorted(self._failing), now, _PARK_LIMIT)
             self._failing.clear()
             self._parked_at = time.monotonic()
-        return await queries.claim(tx, now=now, lease=now + timedelta(seconds=LEASE_SECONDS), **self._rooms())
+        return await queries.claim(tx, now=now, lease=now + self._lease, **self._rooms())
 
     def _rooms(self) -> dict[str, object]:
         settings = self._env.settings
@@ -251,9 +256,14 @@ class Deliverer:
         if target is None or delivery.leased_until - self._env.now() < self._needed:
             self._unsent.append(delivery)
             return
+        later = await sending.put_off_until(self._env, target, delivery)
+        if later is not None:
+            self._later[delivery.id] = later
+            self._unsent.append(delivery)
+            return
         outcome = await sending.attempt(self._env, self._poster, target, delivery)
         lane.observe(outcome)
-        if lane.failures >= CIRCUIT_FAILURES or outcome.status_code == GONE:
+        if (lane.failures >= CIRCUIT_FAILURES and target.clock is None) or outcome.status_code == GONE:
             self._give_up(lane)
         self._done.append(outcome)
         self._wake.set()
@@ -268,15 +278,23 @@ class Deliverer:
         written_off = await self._record_streaks(tx, ended)
         async with tx.connection.pipeline():
             await self._record_deliveries(tx, ended)
-            if unsent:
-                rows = [(one.partner_id, one.id, one.leased_until) for one in unsent]
-                await queries.give_back(tx, _columns(rows))
+            await self._give_back(tx, unsent)
         for partner_id, reason in sorted(written_off.items()):
             if partner_id in self._lanes:
                 self._give_up(self._lanes[partner_id])
             if await queries.disable_endpoint(tx, partner_id, reason, self._env.now()):
-                self._metrics.count("webhook_endpoints_disabled_total", reason=reason)
+                self._metrics.count("fulfillment_webhook_endpoints_disabled_total", reason=reason)
                 _log.warning("webhook.endpoint_disabled", extra={"partner_id": partner_id, "reason": reason})
+
+    async def _give_back(self, tx: Tx, unsent: Sequence[Claimed]) -> None:
+        at_once = [(one.partner_id, one.id, one.leased_until) for one in unsent if one.id not in self._later]
+        later = [
+            (one.partner_id, one.id, one.leased_until, self._later[one.id]) for one in unsent if one.id in self._later
+        ]
+        if at_once:
+            await queries.give_back(tx, _columns(at_once))
+        if later:
+            await queries.put_off(tx, _columns(later))
 
     async def _record_streaks(self, tx: Tx, ended: Sequence[Outcome]) -> dict[str, str]:
         """Write how receivers do, where that changed, and return those to switch off, with the reason."""
@@ -304,7 +322,9 @@ class Deliverer:
             tx, probe_at, _columns(rows), recovered
         ):
             (self._troubled.add if failures else self._troubled.discard)(partner_id)
-            if status == "ENABLED" and domain.is_written_off(failures, since, now, disable_after):
+            clocked = self._targets.special.get(partner_id)
+            present = clocked.clock if clocked is not None and clocked.clock is not None else now
+            if status == "ENABLED" and domain.is_written_off(failures, since, present, disable_after):
                 written_off.setdefault(partner_id, "failing")
         return written_off
 
@@ -337,10 +357,10 @@ class Deliverer:
                 )
             )
         if delivered:
-            self._metrics.count("webhook_deliveries_total", len(delivered), result="delivered")
+            self._metrics.count("fulfillment_webhook_deliveries_total", len(delivered), result="delivered")
             await queries.record_delivered(tx, _columns(delivered))
         if failed:
-            self._metrics.count("webhook_deliveries_total", len(failed), result="failed")
+            self._metrics.count("fulfillment_webhook_deliveries_total", len(failed), result="failed")
             await queries.record_failed(tx, _columns(failed))
         self.attempts += len(attempts)
         if attempts:
@@ -352,7 +372,11 @@ class Deliverer:
         if outcome.status_code == GONE:
             return outcome.ended_at  # at once when the receiver is switched on again
         schedule = self._env.settings.webhook_retry_seconds
-        wait = domain.next_wait(schedule, attempts, outcome.retry_after_seconds, random.random())  # noqa: S311
+        target = self._targets.special.get(outcome.claimed.partner_id)
+        on_clock = target is not None and target.clock is not None
+        # On a test clock a wait is just the schedule's, so that a run can be repeated.
+        chance = 0.5 if on_clock else random.random()  # noqa: S311
+        wait = domain.next_wait(schedule, attempts, outcome.retry_after_seconds, chance)
         return None if wait is None else outcome.ended_at + wait
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -10,11 +11,13 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
-from fulfillment.infra import logs
+from fulfillment.infra import clock, logs
 from fulfillment.infra import settings as settings_module
 from fulfillment.infra.caches import Caches
 from fulfillment.infra.db import Database
 from fulfillment.infra.env import Env
+from fulfillment.infra.exposing import exposing
+from fulfillment.infra.metrics import metrics_of
 from fulfillment.infra.secrets import Secrets, load_or_create
 from fulfillment.infra.settings import Settings
 from fulfillment.webhooks import sending
@@ -22,6 +25,7 @@ from fulfillment.webhooks.delivering import Deliverer
 from fulfillment.webhooks.listening import listen
 from fulfillment.worker.jobs import JOBS
 from fulfillment.worker.loop import run_forever
+from fulfillment.worker.measuring import questions
 
 _SECRETS: Final = ("token_keys", "data_keys", "pepper", "cursor_key")
 _log = logging.getLogger(__name__)
@@ -42,15 +46,17 @@ def make_env(settings: Settings) -> Env:
         secrets = Secrets.from_settings_values(**{name: value.get_secret_value() for name, value in given.items()})
     else:
         secrets = load_or_create(settings.data_dir / "secrets.json")
-    return Env(settings, db, Caches(db), secrets)
+    return Env(settings, db, Caches(db), secrets, clock.DatabaseClock())
 
 
 async def work(env: Env, stopping: asyncio.Event, ready: Callable[[], None]) -> None:
     """Deliver and run the jobs until *stopping* is set; deliveries under way are finished first."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(env.db.close)
+        await stack.enter_async_context(clock.kept(env))
         poster = await stack.enter_async_context(sending.make_poster(env))
-        deliverer = Deliverer(env, poster)
+        deliverer = Deliverer(env, poster, metrics=metrics_of(env))
+        await stack.enter_async_context(exposing(env, questions(env)))
         helpers = [
             asyncio.create_task(env.caches.watch()),
             asyncio.create_task(listen(env.db.dsn, deliverer.wake)),
@@ -82,8 +88,9 @@ def main() -> int:
 
     def ready() -> None:
         if arguments.ready_fd is not None:
-            os.write(arguments.ready_fd, b"ready\n")
-            os.close(arguments.ready_fd)
+            with contextlib.suppress(OSError):  # nobody waits for it any more
+                os.write(arguments.ready_fd, b"ready\n")
+                os.close(arguments.ready_fd)
 
     uvloop.run(_main(settings, ready))
     return 0
