@@ -287,9 +287,7 @@ async def test_a_failing_event_holds_back_its_order_alone(env: Env):
 
         await stage.deliver()
 
-    assert sorted(orders_of(receiver)) == sorted(
-        [(poisoned, "1"), (healthy, "1"), (healthy, "2"), (healthy, "3")]
-    )
+    assert sorted(orders_of(receiver)) == sorted([(poisoned, "1"), (healthy, "1"), (healthy, "2"), (healthy, "3")])
     assert [number for order, number in orders_of(receiver) if order == healthy] == ["1", "2", "3"]
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final, LiteralString
 
 from fulfillment.infra.caches import SELECT_VERSION
-from fulfillment.infra.db import Tx
+from fulfillment.infra.db import ReadTx, Tx
 from fulfillment.webhooks.domain import CIRCUIT_FAILURES, Claimed
 
 # The planner's statistics are of a quieter hour, or there are none yet: walking the indexes is always right here.
@@ -32,8 +32,9 @@ WITH RECURSIVE waiting (partner_id) AS (
              AS known (partner_id, room, clock, reorder)
 ), lanes AS (
   SELECT waiting.partner_id, known.clock, coalesce(known.reorder, false) AS reorder,
-         coalesce(endpoint.failures, 0) AS failures,
-         CASE WHEN endpoint.failures >= %(circuit)s THEN least(1, coalesce(known.room, 1))
+         CASE WHEN known.clock IS NULL THEN coalesce(endpoint.failures, 0)
+              ELSE least(endpoint.failures, %(circuit)s - 1) END AS failures,
+         CASE WHEN endpoint.failures >= %(circuit)s AND known.clock IS NULL THEN least(1, coalesce(known.room, 1))
               ELSE coalesce(known.room, %(room)s) END AS room
     FROM waiting
     LEFT JOIN known ON known.partner_id = waiting.partner_id
@@ -42,7 +43,7 @@ WITH RECURSIVE waiting (partner_id) AS (
      AND (%(only)s::text IS NULL OR waiting.partner_id = %(only)s)
      AND waiting.partner_id <> ALL (%(closed)s::text[])
      AND coalesce(endpoint.status, 'ENABLED') = 'ENABLED'
-     AND CASE WHEN endpoint.failures >= %(circuit)s
+     AND CASE WHEN endpoint.failures >= %(circuit)s AND known.clock IS NULL
               THEN coalesce(endpoint.probe_at, '-infinity') <= %(now)s
                    AND pg_try_advisory_xact_lock(hashtext('webhooks.probe'), hashtext(waiting.partner_id))
               ELSE true END
@@ -135,6 +136,24 @@ UPDATE webhook_deliveries AS delivery SET leased_until = NULL
    AND delivery.leased_until = unsent.lease
 """
 
+# Only by the holder of the lease, as above.
+PUT_OFF: Final = """
+UPDATE webhook_deliveries AS delivery SET leased_until = NULL, due_at = later.due_at
+  FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[]) AS later (partner_id, id, lease, due_at)
+ WHERE delivery.partner_id = later.partner_id AND delivery.id = later.id AND delivery.status = 'PENDING'
+   AND delivery.leased_until = later.lease
+"""
+
+SELECT_NEXT_DUE: Final = """
+SELECT min(due_at) AS at FROM webhook_deliveries
+ WHERE partner_id = %(partner_id)s AND status = 'PENDING' AND on_clock AND due_at > %(after)s
+"""
+
+SELECT_PLACE: Final = """
+SELECT count(*) AS place FROM webhook_deliveries
+ WHERE partner_id = %(partner_id)s AND id > %(since)s AND id <= %(id)s
+"""
+
 # What waits behind a failed delivery of its order is due when that is tried again: so it leaves the range that claims
 # look through, and needs no word when the obstacle is gone.
 PARK: Final = """
@@ -205,6 +224,21 @@ async def discard(tx: Tx, at: datetime, columns: Sequence[Sequence[object]]) -> 
 async def give_back(tx: Tx, columns: Sequence[Sequence[object]]) -> None:
     """End the leases of unsent deliveries given by column: partner, id, lease."""
     await tx.connection.execute(GIVE_BACK, columns)
+
+
+async def put_off(tx: Tx, columns: Sequence[Sequence[object]]) -> None:
+    """End the leases of unsent deliveries, given by column, until later: partner, id, lease, moment."""
+    await tx.connection.execute(PUT_OFF, columns)
+
+
+async def select_next_due(tx: ReadTx, partner_id: str, after: datetime) -> datetime | None:
+    """Return when the partner's next delivery behind *after* is due on its test clock, or None."""
+    return (await tx.one(SELECT_NEXT_DUE, partner_id=partner_id, after=after))["at"]
+
+
+async def select_place(tx: ReadTx, partner_id: str, since: str, delivery_id: str) -> int:
+    """Return the place of a delivery among the partner's behind the id *since*, from 1."""
+    return (await tx.one(SELECT_PLACE, partner_id=partner_id, since=since, id=delivery_id))["place"]
 
 
 async def record_streaks(

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Final
 
@@ -12,14 +12,17 @@ from fulfillment.infra.caches import Snapshot
 from fulfillment.infra.env import Env
 from fulfillment.infra.http import Answer, Fault, Poster
 from fulfillment.infra.secrets import SecretUnreadable
+from fulfillment.kernel.ids import moment_of
 from fulfillment.partners import service as partners
 from fulfillment.partners.domain import Partner, WebhookNotConfigured
+from fulfillment.webhooks import delivery_queries
 from fulfillment.webhooks.domain import Claimed, Faults, Outcome
 from fulfillment.webhooks.signing import headers_for
 
 SECRET_UNREADABLE: Final = "secret_unreadable"  # ours: the key that sealed it is not in the ring
-_LONGEST_DELAY_SECONDS: Final = 20.0  # with the time-out it must stay below a lease
+_LONGEST_DELAY_TIMEOUTS: Final = 4 / 3  # with two attempts it must stay below a lease
 _REORDER_SECONDS: Final = 1.5
+_REORDER_CLOCK_SECONDS: Final = 3600.0  # on a test clock, where an order's events lie further apart
 _log = logging.getLogger(__name__)
 
 
@@ -138,11 +141,31 @@ async def _post(env: Env, poster: Poster, target: Target, claimed: Claimed) -> A
     return await poster.post(target.url, body, headers, group=claimed.partner_id)
 
 
+async def put_off_until(env: Env, target: Target, claimed: Claimed) -> datetime | None:
+    """Return when a delivery that is to be late on a test clock may leave; None: now, or not by the clock."""
+    faults = target.faults
+    if target.clock is None or faults is None or not (faults.delay_seconds or faults.reorder):
+        return None
+    chance = await _chance(env, faults, claimed, 0)
+    *_, place = (chance.random() for _ in range(3))  # the third, as for what is sent at once
+    delay = faults.delay_seconds + (place * _REORDER_CLOCK_SECONDS if faults.reorder else 0)
+    later = moment_of(claimed.id) + timedelta(seconds=round(delay))
+    return later if later > target.clock else None
+
+
+async def _chance(env: Env, faults: Faults, claimed: Claimed, attempts: int | None = None) -> Random:
+    # By the delivery's place among its partner's, since ids are never the same twice.
+    async with env.db.reading(claimed.partner_id) as tx:
+        place = await delivery_queries.select_place(tx, claimed.partner_id, faults.since, claimed.id)
+    return Random(f"{faults.seed}/{place}/{claimed.attempts if attempts is None else attempts}")  # noqa: S311
+
+
 async def _post_badly(env: Env, poster: Poster, target: Target, faults: Faults, claimed: Claimed) -> Answer:
-    chance = Random(f"{faults.seed}/{claimed.id}/{claimed.attempts}")  # noqa: S311  to be repeated, not guessed
+    chance = await _chance(env, faults, claimed)
     dropped, twice, place = chance.random() < faults.drop, chance.random() < faults.duplicate, chance.random()
-    delay = min(faults.delay_seconds, _LONGEST_DELAY_SECONDS) + (place * _REORDER_SECONDS if faults.reorder else 0)
-    await asyncio.sleep(delay)
+    delay = faults.delay_seconds + (place * _REORDER_SECONDS if faults.reorder else 0)
+    if target.clock is None:  # else it was put off by the clock's time: `put_off_until`
+        await asyncio.sleep(min(delay, _LONGEST_DELAY_TIMEOUTS * env.settings.webhook_timeout_seconds))
     if dropped:
         return Answer(None, Fault.RESET, 0, b"", None)
     if twice:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from fulfillment.infra.db import Tx
+from fulfillment.infra.db import ReadTx, Tx
 from fulfillment.infra.env import Env
 from fulfillment.infra.wake import wake_workers
 from fulfillment.kernel.callers import Caller
@@ -16,7 +16,7 @@ from fulfillment.kernel.pages import PageRequest
 from fulfillment.kernel.times import to_wire as moment
 from fulfillment.partners import service as partners
 from fulfillment.partners.domain import Partner, WebhookNotConfigured
-from fulfillment.webhooks import log_queries, queries
+from fulfillment.webhooks import delivery_queries, log_queries, queries
 from fulfillment.webhooks.domain import (
     Attempt,
     Delivery,
@@ -311,6 +311,11 @@ async def enable_endpoint(tx: Tx, partner_id: str, at: datetime) -> None:
     """Switch the partner's receiver on, if it is off or failing, and make what waits for it due at *at*."""
     if await log_queries.enable_endpoint(tx, partner_id):
         await log_queries.hasten_deliveries(tx, partner_id, at)
+
+
+async def next_due(tx: ReadTx, partner_id: str, after: datetime) -> datetime | None:
+    """Return when the partner's next delivery behind *after* is due on its test clock, or None."""
+    return await delivery_queries.select_next_due(tx, partner_id, after)
 
 
 async def leave_clock(tx: Tx, partner_id: str, at: datetime) -> int:
