@@ -35,6 +35,7 @@ async def opened(data_dir: Path | None, database_url: str | None) -> AsyncGenera
     from pydantic import SecretStr
 
     from fulfillment.app import make_env
+    from fulfillment.infra import clock
     from fulfillment.infra.postgres import EmbeddedPostgres
 
     settings = settings_module.load(data_dir=data_dir, database_url=database_url)
@@ -47,7 +48,8 @@ async def opened(data_dir: Path | None, database_url: str | None) -> AsyncGenera
         settings = settings.model_copy(update={"database_url": SecretStr(server.app_dsn)})
     env = make_env(settings)
     try:
-        yield env
+        async with clock.kept(env):
+            yield env
     finally:
         await env.db.close()
         if started is not None:

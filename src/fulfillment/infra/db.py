@@ -7,12 +7,14 @@ return is served, and it sends the tenant with BEGIN, so that a transaction cost
 import asyncio
 import logging
 import re
+import select
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row, tuple_row
 
 from fulfillment.kernel.errors import FulfillmentError, Kind
@@ -21,6 +23,18 @@ Row = dict[str, Any]
 
 ALL_TENANTS: Final = "*"  # the warehouse and the workers
 _TENANT: Final = re.compile(r"[0-9A-Za-z,]+|\*")
+# A network that swallows packets must not hold a request for the quarter of an hour that TCP would wait.
+_TCP: Final = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+_UNKNOWN: Final = (
+    "The database went away while it saved this: whether it was done is not known. Repeat the request with the same "
+    "Idempotency-Key, or read before you repeat one without."
+)
+_HUNG_UP: Final = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 _log = logging.getLogger(__name__)
 
 # SQLSTATE classes that say "not now" rather than "wrong": connection, resources (disk full), operator intervention
@@ -30,7 +44,7 @@ _PASSING_STATES: Final = frozenset({"40001", "40P01", "55P03", "25006", "25P03",
 
 
 class DatabaseUnavailable(FulfillmentError):
-    """The database can't be reached, or has no room; nothing was done."""
+    """The database can't be reached, or has no room; the detail says whether something may have been done."""
 
     kind = Kind.UNAVAILABLE
     code = "database_unavailable"
@@ -106,6 +120,8 @@ class Database:
         self, dsn: str, *, size: int = 8, timeout_seconds: float = 5.0, prepared_statements: bool = True
     ) -> None:
         self._dsn = dsn
+        given = conninfo_to_dict(dsn)
+        self._conninfo = make_conninfo(dsn, **{name: value for name, value in _TCP.items() if name not in given})
         self._timeout = timeout_seconds
         self._size = size
         self._prepare_threshold = 2 if prepared_statements else None
@@ -128,7 +144,8 @@ class Database:
             tenant: The partner whose rows are visible, several with commas between, or ALL_TENANTS.
 
         Raises:
-            DatabaseUnavailable: No connection, no room, or a lost race; nothing was done.
+            DatabaseUnavailable: No connection, no room, or a lost race; nothing was done, unless the commit itself
+                was cut off, which the detail says.
         """
         async with self._open("BEGIN", tenant) as conn:
             yield Tx(conn)
@@ -153,7 +170,7 @@ class Database:
         await self._wait_for_place()
         conn: AsyncConnection[Any] | None = None
         try:
-            conn = self._free.pop() if self._free else await self._connect()
+            conn = self._take_free() or await self._connect()
             yield conn
         except psycopg.Error as error:
             raise _translated(error) from error
@@ -177,20 +194,21 @@ class Database:
             raise ValueError("a tenant is ids with commas between, or *")
         await self._wait_for_place()
         conn: AsyncConnection[Any] | None = None
+        committing = False
         try:
             conn = await self._begin(sql.SQL(begin + "; SET LOCAL fulfillment.tenant = {}").format(sql.Literal(tenant)))
             yield conn
+            committing = True
             await conn.execute("COMMIT")
         except psycopg.Error as error:
-            raise _translated(error) from error
+            raise _translated(error, committing=committing) from error
         finally:
             await self._give_back(conn)
 
     async def _begin(self, statement: sql.Composed) -> AsyncConnection[Any]:
         # A restart of the database breaks every pooled connection at once. Nothing has been done yet, so try the
         # next one, and at last a new one.
-        while self._free:
-            conn = self._free.pop()
+        while (conn := self._take_free()) is not None:
             try:
                 await conn.execute(statement)
             except psycopg.OperationalError:
@@ -201,9 +219,18 @@ class Database:
         await conn.execute(statement)
         return conn
 
+    def _take_free(self) -> AsyncConnection[Any] | None:
+        """Return a free connection that the server has not closed in the meantime, or None."""
+        while self._free:
+            conn = self._free.pop()
+            if not _hung_up(conn):
+                return conn
+            conn.pgconn.finish()
+        return None
+
     async def _connect(self) -> AsyncConnection[Any]:
         return await AsyncConnection.connect(
-            self._dsn,
+            self._conninfo,
             autocommit=True,
             prepare_threshold=self._prepare_threshold,
             connect_timeout=max(2, int(self._timeout)),
@@ -247,12 +274,21 @@ class Database:
             await conn.close()
 
 
-def _translated(error: psycopg.Error) -> Exception:
+def _hung_up(conn: AsyncConnection[Any]) -> bool:
+    """Return whether the server has ended an idle connection, without a word to it."""
+    if conn.closed:
+        return True
+    looking = select.poll()
+    looking.register(conn.pgconn.socket, _HUNG_UP)
+    return bool(looking.poll(0))
+
+
+def _translated(error: psycopg.Error, *, committing: bool = False) -> Exception:
     # The text of a database error can hold personal data (the failing row): only the SQLSTATE goes on.
     state = error.sqlstate or ""
     if isinstance(error, psycopg.OperationalError) or state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:
         return DatabaseUnavailable(
-            "The database is not available at the moment; nothing was done. Try again.",
+            _UNKNOWN if committing else "The database is not available at the moment; nothing was done. Try again.",
             retry_after_seconds=1,
             sqlstate=state or type(error).__name__,
         )

@@ -105,17 +105,28 @@ class Intake:
                 raise IdempotencyInProgress("The first request with this key is still running.", retry_after_seconds=1)
             self._claimed.add(claim.identity)
         try:
-            asked = Asked(prepared, claim, on_duplicate, versions, asyncio.get_running_loop().create_future())
+            loop = asyncio.get_running_loop()
+            asked = Asked(prepared, claim, on_duplicate, versions, loop.create_future())
             self._line.append(asked)
+            patience = loop.call_later(self._env.settings.database_timeout_seconds, self._turn_away, asked)
             if not self._running:
                 self._running = True
                 task = asyncio.create_task(self._run())
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            return await asked.future
+            try:
+                return await asked.future
+            finally:
+                patience.cancel()
         finally:
             if claim is not None:
                 self._claimed.discard(claim.identity)
+
+    def _turn_away(self, asked: Asked) -> None:
+        # Behind a transaction that hangs nobody waits for long. Who is in the transaction has to: it may succeed.
+        if any(asked is waiting for waiting in self._line):
+            self._line = [waiting for waiting in self._line if waiting is not asked]
+            _refuse([asked], DatabaseUnavailable("The service is busy. Try again.", retry_after_seconds=1))
 
     async def _run(self) -> None:
         try:
@@ -166,7 +177,7 @@ class Intake:
             outcomes: list[Created | FulfillmentError] = []
             made: list[tuple[Asked, Order, Created, list[_Hold]]] = []
             for asked in batch:
-                outcome = answer_from(self._env, stored, asked.claim)
+                outcome = answer_from(self._env, stored, asked.claim, asked.prepared.created_at)
                 if outcome is None:
                     outcome = self._make(asked, book, twins, made)
                 outcomes.append(outcome)
@@ -223,9 +234,7 @@ class Intake:
         claims = [(asked.claim, created, order) for asked, order, created, _ in made if asked.claim]
         async with tx.connection.pipeline():
             keys = (
-                await queries.insert_keys(
-                    tx, _key_columns(claims, self._env.now()), _retention(self._env)
-                )
+                await queries.insert_keys(tx, _key_columns(claims), _retention(self._env))
                 if claims
                 else None
             )
@@ -269,18 +278,19 @@ def _refuse(batch: Sequence[Asked], error: Exception) -> None:
 
 
 def answer_from(
-    env: Env, stored: Mapping[tuple[str, ...], tuple[Any, ...]], claim: Claim | None
+    env: Env, stored: Mapping[tuple[str, ...], tuple[Any, ...]], claim: Claim | None, at: datetime
 ) -> Created | IdempotencyKeyReused | None:
     """Return the answer that *claim* has got already, the refusal of a key that was used otherwise, or None.
 
     Args:
         stored: The rows of `queries.SELECT_KEYS` by the claims' identities.
+        at: The partner's present, by which its keys end.
     """
     row = stored.get(claim.identity) if claim else None
     if claim is None or row is None:
         return None
     fingerprint, _, body, created_at = row
-    if created_at <= env.now() - _retention(env):
+    if created_at <= at - _retention(env):
         return None
     if bytes(fingerprint) != claim.fingerprint:
         return IdempotencyKeyReused("This Idempotency-Key was used for another request. Use a new one.")
@@ -395,10 +405,10 @@ def _events_of(row: "_Made") -> list[NewEvent]:
     ]
 
 
-def _key_columns(claims: Sequence[tuple[Claim | None, Created, Order]], at: datetime) -> list[list[object]]:
-    # Keys live in real time: a partner's test clock neither ends nor lengthens their life.
+def _key_columns(claims: Sequence[tuple[Claim | None, Created, Order]]) -> list[list[object]]:
+    # Dated by the partner's present: where it has a test clock, its keys end by that.
     rows = [
-        (*claim.identity, claim.fingerprint, 201, created.body, order.id, at)
+        (*claim.identity, claim.fingerprint, 201, created.body, order.id, order.created_at)
         for claim, created, order in claims
         if claim
     ]
