@@ -28,7 +28,9 @@ def main() -> int:
     arguments = _arguments()
     console = Console(soft_wrap=True)
     faults = arguments.fault or [*(LONG if arguments.seconds is None else SHORT), *_CONSTANT]
-    violations = soup(console, arguments.seconds or _LONG_SECONDS, arguments.seed, faults, long=arguments.seconds is None)
+    violations = soup(
+        console, arguments.seconds or _LONG_SECONDS, arguments.seed, faults, long=arguments.seconds is None
+    )
     return 1 if violations else 0
 
 
@@ -37,7 +39,7 @@ def soup(console: Console, seconds: float, seed: int, faults: list[str], *, long
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     folder.chmod(0o711)
     stage = Stage(folder, seed=seed, tmpfs_megabytes=_TMPFS_MEGABYTES if "disk" in faults else 0)
-    possible = dict(LONG if long or set(faults) - set(SHORT) else SHORT)
+    possible = LONG if long else LONG | SHORT
     chosen = {name: possible[name] for name in faults if name in possible}
     if "disk" in chosen and not stage.mounted:
         console.print("A full disk can't be played here: mounting a tmpfs needs root.")

@@ -122,7 +122,9 @@ def _one_for_each_key(stage: Stage, journal: Journal) -> Verdict:
             wrong.append(f"{one.key} was replayed with other bytes")
     retried = sum(one.tries > 1 for one in journal.placed)
     replayed = sum(len(one.replays) for one in journal.placed)
-    return Verdict("I2", "one order for each key, replays byte for byte", f"{retried} retried, {replayed} replayed", wrong)
+    return Verdict(
+        "I2", "one order for each key, replays byte for byte", f"{retried} retried, {replayed} replayed", wrong
+    )
 
 
 def _stock(stage: Stage, journal: Journal) -> Verdict:
@@ -207,10 +209,7 @@ def _acknowledged_changes(stage: Stage, journal: Journal) -> Verdict:
 
 
 def _events(stage: Stage, arrivals: list[Arrival]) -> Verdict:
-    events = {
-        event_id: payload.encode()
-        for event_id, payload in stage.sql("SELECT id, payload::text FROM events")
-    }
+    events = {event_id: payload.encode() for event_id, payload in stage.sql("SELECT id, payload::text FROM events")}
     wrong = [f"event {one.event_id} arrived and is not stored" for one in arrivals if one.event_id not in events]
     wrong += [
         f"event {one.event_id} arrived with other bytes"
@@ -296,7 +295,7 @@ def _lists(stage: Stage, journal: Journal) -> Verdict:
     for partner in stage.partners:
         listed = list(_whole_list(stage, partner))
         stored = [
-            row[0] for row in stage.sql('SELECT id FROM orders WHERE partner_id = %s ORDER BY id DESC', partner.id)
+            row[0] for row in stage.sql("SELECT id FROM orders WHERE partner_id = %s ORDER BY id DESC", partner.id)
         ]
         total += len(listed)
         if listed != stored:
@@ -329,9 +328,11 @@ def _healthy(stage: Stage, pending: int) -> Verdict:
     ]
     wrong += [
         f"a session has been idle in a transaction for {row[0]}"
-        for row in stage.sql("""
+        for row in stage.sql(
+            """
             SELECT now() - state_change FROM pg_stat_activity
-             WHERE state LIKE 'idle in transaction%%' AND now() - state_change > '5 s'""".replace("%%", "%"))
+             WHERE state LIKE 'idle in transaction%%' AND now() - state_change > '5 s'""".replace("%%", "%")
+        )
     ]
     try:
         stage.database.run_tool("pg_amcheck", "--heapallindexed", "--install-missing", "-d", "fulfillment")
@@ -352,11 +353,11 @@ def _answers(journal: Journal) -> Verdict:
 
 def _recovery(journal: Journal) -> Verdict:
     longest = max(journal.recoveries, default=0.0)
-    wrong = [
-        f"{seconds:.1f} s until the first answer" for seconds in journal.recoveries if seconds > RECOVERY_SECONDS
-    ]
+    wrong = [f"{seconds:.1f} s until the first answer" for seconds in journal.recoveries if seconds > RECOVERY_SECONDS]
     gaps = [later - earlier for earlier, later in zip(journal.acks, journal.acks[1:], strict=False)]
-    checked = f"{journal.outages} outages, longest {longest:.2f} s; longest pause of creates {max(gaps, default=0):.1f} s"
+    checked = (
+        f"{journal.outages} outages, longest {longest:.2f} s; longest pause of creates {max(gaps, default=0):.1f} s"
+    )
     return Verdict("S-20", f"serves within {RECOVERY_SECONDS:.0f} s of its return", checked, wrong)
 
 

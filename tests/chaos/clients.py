@@ -198,9 +198,7 @@ class Crowd:
 
     def _cancel(self, chance: random.Random) -> None:
         with contextlib.ExitStack() as stack:
-            clients = [
-                stack.enter_context(self.client(partner, self._urls[0])) for partner in range(len(self._tokens))
-            ]
+            clients = [stack.enter_context(self.client(partner, self._urls[0])) for partner in range(len(self._tokens))]
             while not self.stopping.is_set():
                 time.sleep(chance.random() * 4 * self._pause)
                 placed = self._pick(chance)

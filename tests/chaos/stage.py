@@ -283,9 +283,7 @@ class Stage:
                 ("fulfillment.worker", {}),
                 ("fulfillment.app", {"FULFILLMENT_PORT": str(port), "FULFILLMENT_HOST": "127.0.0.1"}),
             ):
-                process = subprocess.Popen(
-                    [sys.executable, "-m", module], stdout=log, stderr=log, env=variables | more
-                )
+                process = subprocess.Popen([sys.executable, "-m", module], stdout=log, stderr=log, env=variables | more)
                 self.extra.append(process)
         self.extra_url = f"http://127.0.0.1:{port}"
         self._wait_for(self.extra_url)
