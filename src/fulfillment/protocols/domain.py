@@ -34,3 +34,8 @@ class Protocol:
 def searchable_name(customer: Mapping[str, Any]) -> str:
     """Return the text that a search for a customer looks at."""
     return f"{customer['firstName']} {customer['lastName']}".casefold()
+
+
+def with_letters_swapped(word: str) -> list[str]:
+    """Return *word* with each two neighbouring letters in each other's place: "jhon" gives "john" among others."""
+    return [word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)]

@@ -43,9 +43,11 @@ async def get_protocol(env: Env, caller: Caller, protocol_id: str) -> Protocol:
 
 async def list_protocols(env: Env, caller: Caller, search: str | None, request: PageRequest) -> Sequence[Protocol]:
     """Return the partner's protocols of one page and one more, in reading order."""
-    text = " ".join((search or "").casefold().split())
+    words = (search or "").casefold().split()
     async with env.db.reading(caller.partner_id) as tx:
-        return await queries.select_page(tx, caller.partner_id, text or None, request)
+        if not words:
+            return await queries.select_page(tx, caller.partner_id, request)
+        return await queries.select_page_of_name(tx, caller.partner_id, words, request)
 
 
 async def replace_protocol(env: Env, caller: Caller, protocol_id: str, draft: Draft) -> Protocol:
