@@ -20,7 +20,7 @@ class Worker:
             "FULFILLMENT_LOG_LEVEL": "error",
             **{f"FULFILLMENT_{name.upper()}": value for name, value in settings.items()},
         }
-        self._process: "subprocess.Popen[bytes] | None" = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         """Start it."""

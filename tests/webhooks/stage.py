@@ -52,7 +52,7 @@ class Stage:
     def __init__(self, env: Env, caller: Caller) -> None:
         self.env = env
         self.caller = caller
-        self._sequences: dict[str, "itertools.count[int]"] = {}
+        self._sequences: dict[str, itertools.count[int]] = {}
 
     @classmethod
     async def with_receiver(cls, env: Env, url: str) -> "Stage":

@@ -237,7 +237,7 @@ async def test_the_schedule_lasts_about_three_days(env: Env):
 
     delivery = await stage.delivery()
     assert all(0.8 * planned <= waited <= 1.2 * planned for planned, waited in zip(SCHEDULE, waits, strict=True))
-    assert len(set(waits[i] / SCHEDULE[i] for i in range(len(waits)))) > 1
+    assert len({waits[i] / SCHEDULE[i] for i in range(len(waits))}) > 1
     assert (delivery["status"], delivery["attempts"]) == ("FAILED", 11)
     assert {one.headers["x-juniper-webhook-id"] for one in receiver.requests} == {delivery["id"]}
     assert [one.headers["x-juniper-delivery-attempt"] for one in receiver.requests] == [str(n) for n in range(1, 12)]
