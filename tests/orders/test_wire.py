@@ -36,7 +36,6 @@ GOOD = [
     ("/shippingMethod", "OVERNIGHT"),
     ("/lineItems/0/quantity", 1),
     ("/lineItems/0/quantity", 100),
-    ("/lineItems/0/quantity", 2.0),
     ("/lineItems/0/productId", 2**63 - 1),
     ("/lineItems/0/packDescription", None),
     ("/lineItems/0/packDescription", "x" * 200),
@@ -59,7 +58,7 @@ GOOD = [
 
 @pytest.mark.parametrize(("path", "value"), GOOD)
 def test_what_is_within_the_limits_is_read(path: str, value: Any) -> None:
-    """The edges of every limit belong to it, and 2.0 is the number 2."""
+    """The edges of every limit belong to it."""
     read_model(OrderCreateIn, changed(path, value))
 
 

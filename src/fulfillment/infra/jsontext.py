@@ -5,7 +5,7 @@ from typing import Any, Final, NoReturn
 
 from fulfillment.kernel.errors import FulfillmentError, Kind
 
-_MAX_DIGITS: Final = 400
+_WHOLE: Final = 2.0**63
 
 
 class MalformedJson(FulfillmentError):
@@ -57,10 +57,10 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _integer(digits: str) -> int:
-    if len(digits) > _MAX_DIGITS:
-        raise ValueError("a number has too many digits")
-    return int(digits)
+def _number(text: str) -> int | float:
+    # JSON has one kind of number: 2.0 is 2.
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < _WHOLE else value
 
 
 def _unstorable(value: object) -> bool:
@@ -78,4 +78,4 @@ def _unstorable(value: object) -> bool:
     return False
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_int=_integer)
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_number)

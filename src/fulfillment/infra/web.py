@@ -20,6 +20,7 @@ from fulfillment.infra import jsontext
 from fulfillment.infra.env import Env
 from fulfillment.infra.logs import AccessLog
 from fulfillment.infra.metrics import Metrics
+from fulfillment.infra.patterns import EXPLAINED
 from fulfillment.kernel.callers import Caller
 from fulfillment.kernel.errors import FieldError, FulfillmentError, Kind, ValidationFailed
 from fulfillment.kernel.ids import new_id
@@ -290,6 +291,8 @@ def faults_of(errors: Iterable[Any]) -> list[FieldError]:
         location = list(error["loc"])
         place = location.pop(0) if location and location[0] in {"body", "query", "path", "header"} else "body"
         message = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "string_pattern_mismatch":
+            message = EXPLAINED.get(error["ctx"]["pattern"], message)
         faults.append(FieldError(pointer(location) if place == "body" else str(location[-1]), message))
     return faults
 

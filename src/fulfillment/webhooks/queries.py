@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from fulfillment.infra import arrays
 from fulfillment.infra.db import ReadTx, Tx
 from fulfillment.webhooks.domain import Event, FeedFilter, FeedKey, OrderState, first_id_at
 
@@ -93,14 +94,38 @@ DELETE FROM events WHERE (partner_id, id) IN (
 """
 
 
-async def insert_events(tx: Tx, columns: Sequence[Sequence[object]]) -> None:
+async def insert_events(tx: Tx, columns: Sequence[Sequence[Any]]) -> None:
     """Write events given by column: id, partner, order, sequence, type, payload, moment."""
-    await tx.connection.execute(INSERT_EVENTS, columns)
+    ids, partners, orders, sequences, types, payloads, moments = columns
+    await tx.connection.execute(
+        INSERT_EVENTS,
+        (
+            arrays.texts(ids),
+            arrays.texts(partners),
+            arrays.texts(orders),
+            arrays.optional_ints(sequences),
+            arrays.texts(types),
+            arrays.jsons(payloads),
+            arrays.moments(moments),
+        ),
+    )
 
 
-async def insert_deliveries(tx: Tx, columns: Sequence[Sequence[object]]) -> None:
+async def insert_deliveries(tx: Tx, columns: Sequence[Sequence[Any]]) -> None:
     """Write deliveries given by column: id, event, partner, order, sequence, on_clock, moment."""
-    await tx.connection.execute(INSERT_DELIVERIES, columns)
+    ids, events, partners, orders, sequences, on_clock, moments = columns
+    await tx.connection.execute(
+        INSERT_DELIVERIES,
+        (
+            arrays.texts(ids),
+            arrays.texts(events),
+            arrays.texts(partners),
+            arrays.texts(orders),
+            arrays.optional_ints(sequences),
+            arrays.booleans(on_clock),
+            arrays.moments(moments),
+        ),
+    )
 
 
 async def select_feed(
