@@ -238,10 +238,9 @@ async def running(env: Env) -> AsyncGenerator[None]:
         await env.db.close()
 
 
-async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
-    env = make_env(settings)
-    access_log = AccessLog(sys.stderr, text=settings.log_format == "text")
-    front = create_app(env, access_log=access_log)
+def make_server(env: Env, front: Front, ready: Callable[[], None] = lambda: None) -> uvicorn.Server:
+    """Return the HTTP server of *front* under the settings; *ready* is called once it serves."""
+    settings = env.settings
     measure_intake(env)
     GuardedProtocol.max_connections = settings.max_connections
     config = uvicorn.Config(
@@ -261,6 +260,13 @@ async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[]
     )
     server = _Server(config, front, ready)
     metrics_of(env).sources.append(server.measure)
+    return server
+
+
+async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
+    env = make_env(settings)
+    access_log = AccessLog(sys.stderr, text=settings.log_format == "text")
+    server = make_server(env, create_app(env, access_log=access_log), ready)
     async with running(env), clock.kept(env), exposing(env, questions(env)):
         await server.serve([listener])
     access_log.flush()

@@ -130,7 +130,7 @@ class GuardedProtocol(HttpToolsProtocol):
         for name, _ in self.headers:
             if name == b"host":
                 hosts += 1
-        if hosts > 1:
+        if hosts != 1:
             raise _Refused(400)
         self._in_head = self._begun = False
         self.deadline = _NEVER
