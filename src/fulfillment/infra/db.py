@@ -256,7 +256,11 @@ class Database:
         try:
             if conn is None or conn.closed:
                 return
-            if conn.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            status = conn.info.transaction_status
+            if status == psycopg.pq.TransactionStatus.INERROR:
+                # psycopg (3.3) may hold statements for prepared whose preparation a pipeline skipped after the error.
+                await conn.close()
+            elif status != psycopg.pq.TransactionStatus.IDLE:
                 await self._roll_back(conn)
             if conn.closed or self._closed:
                 await conn.close()

@@ -1,0 +1,64 @@
+"""Connections that are broken, or no longer what the driver believes, are not lent again."""
+
+from collections.abc import AsyncGenerator
+
+import psycopg
+import pytest
+
+from fulfillment.infra.db import ALL_TENANTS, Database, DatabaseUnavailable
+
+pytestmark = pytest.mark.anyio
+
+_FAIL = "SELECT 1 / %s::int"
+_LATER = "SELECT %s::int + 1"
+
+
+@pytest.fixture
+async def db(dsns: tuple[str, str]) -> AsyncGenerator[Database]:
+    """A pool of one connection."""
+    made = Database(dsns[0], size=1)
+    yield made
+    await made.close()
+
+
+async def backends(dsn: str) -> list[int]:
+    """Return the process ids of the pool's connections."""
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        cursor = await connection.execute(
+            "SELECT pid FROM pg_stat_activity "
+            "WHERE application_name = 'fulfillment' AND datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return [pid for (pid,) in await cursor.fetchall()]
+
+
+async def test_a_failed_pipeline_leaves_no_statement_unprepared(db: Database) -> None:
+    """A statement whose preparation was skipped, time and again, behind a failing one works in the next transaction."""
+    for _ in range(6):
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            async with db.transaction(ALL_TENANTS) as tx, tx.connection.pipeline():
+                await tx.connection.execute(_FAIL, [0])
+                await tx.connection.execute(_LATER, [1])
+
+    async with db.transaction(ALL_TENANTS) as tx:
+        assert await tx.tuples(_LATER, [1]) == [(2,)]
+
+
+async def test_a_connection_that_the_server_ended_is_not_lent(db: Database, dsns: tuple[str, str]) -> None:
+    """After the server has ended an idle connection, the next caller gets a new one and notices nothing."""
+    async with db.connection() as conn:
+        await conn.execute("SELECT 1")
+    for pid in await backends(dsns[0]):
+        async with await psycopg.AsyncConnection.connect(dsns[0], autocommit=True) as other:
+            await other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+    async with db.connection() as conn:
+        cursor = await conn.execute("SELECT 2")
+        assert await cursor.fetchall() == [(2,)]
+
+
+async def test_a_commit_that_was_cut_off_is_not_called_undone(db: Database) -> None:
+    """A connection lost before the commit was answered leaves open whether it was done; the refusal says so."""
+    with pytest.raises(DatabaseUnavailable, match="is not known"):
+        async with db.transaction(ALL_TENANTS) as tx:
+            await tx.execute("CREATE TEMPORARY TABLE noted (x int)")
+            tx.connection.pgconn.finish()  # the answer to COMMIT will never come
