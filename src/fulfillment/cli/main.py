@@ -25,6 +25,7 @@ _NOUNS = (
     ("products", "fulfillment.cli.products:app", "Partner: search the catalogue at your price."),
     ("protocols", "fulfillment.cli.protocols:app", "Partner: reusable order templates."),
     ("settings", "fulfillment.cli.partner_settings:app", "Partner: branding, contact, billing, webhook."),
+    ("webhooks", "fulfillment.cli.webhooks:app", "Partner: deliveries, replay, listen on a laptop, receiver's doctor."),
     ("trigger", "fulfillment.cli.trigger:trigger", "Partner: send a sandbox order through a scenario."),
     ("logs", "fulfillment.cli.request_log:app", "Partner: your own requests and how they were answered."),
     ("lots", "fulfillment.cli.lots:app", "Lots: receive, list, show, adjust, state, trace, recall."),
@@ -32,6 +33,8 @@ _NOUNS = (
     ("warehouse", "fulfillment.cli.warehouse:app", "Batches: release, list, pick, fulfill, label, ship."),
     ("documents", "fulfillment.cli.documents:app", "Print an order's or a batch's documents as PDF."),
     ("migrate", "fulfillment.cli.migrations:app", "The schema: up, status."),
+    ("backup", "fulfillment.cli.backup:backup", "Write the whole database to a file."),
+    ("restore", "fulfillment.cli.backup:restore", "Fill an empty database from such a file."),
     ("openapi", "fulfillment.cli.service:openapi", "Print the API's OpenAPI document."),
 )
 for _name, _place, _help in _NOUNS:

@@ -74,6 +74,9 @@ SELECT era, txid::text FROM events
  ORDER BY id LIMIT 1
 """
 
+# Whatever is written from now on, or is being written, lies behind this place.
+SELECT_END: Final = "SELECT current_event_era(), pg_snapshot_xmin(pg_current_snapshot())::text"
+
 # Every order once, at its newest event: whoever changes while a reader pages comes again behind it.
 SELECT_ORDER_STATES: Final = f"""
 SELECT event.id, event.era, event.txid::text, event.order_id, event.payload -> 'order' ->> 'status',
@@ -162,6 +165,12 @@ async def select_start(tx: ReadTx, partner_id: str, at: datetime) -> FeedKey | N
     """Return a place of the feed that lies before every event of *at* and later; None when there is none."""
     rows = await tx.tuples(SELECT_START, {"partner_id": partner_id, "first_id": first_id_at(at)})
     return FeedKey(rows[0][0], int(rows[0][1]), "") if rows else None
+
+
+async def select_end(tx: ReadTx) -> FeedKey:
+    """Return the place behind which the feed goes on from now."""
+    ((era, txid),) = await tx.tuples(SELECT_END, {})
+    return FeedKey(era, int(txid), "")
 
 
 async def select_order_states(

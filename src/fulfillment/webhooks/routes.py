@@ -48,20 +48,25 @@ async def list_events(
     order_id: OrderId = None,
     undelivered: Annotated[Literal["true", "false"] | None, Query()] = None,
     wait: Annotated[wire.WholeNumber, Query(ge=0, le=service.LONGEST_WAIT_SECONDS)] = 0,
+    start: Annotated[Literal["oldest", "newest"], Query()] = "oldest",
 ) -> Response:
     """Read the feed of events, oldest first. It is the truth: a webhook can be missed, an event can't.
 
     Keep the last cursor: it goes on where you stopped, and at the end it waits for what comes. `wait` holds the
     answer back for so many seconds while there is nothing to read. `undelivered` leaves out what a webhook brought.
+    Without a cursor, `start=newest` begins with what happens from now on.
     """
     filters = {name: str(request.query_params[name]) for name in _FILTERS if name in request.query_params}
     listing = Listing("/v1/events", caller.partner_id, filters)
     wanted = FeedFilter(type_, order_id, undelivered == "true")
+    after = _read_place(env, listing, cursor)
+    if after is None and start == "newest":
+        after = await service.get_end(env, caller)
     page = await service.list_events(
         env,
         caller,
         wanted,
-        _read_place(env, listing, cursor),
+        after,
         limit,
         wait_seconds=wait,
         leaving=lambda: request.app.state.front.draining,

@@ -119,6 +119,12 @@ async def list_events(
         await asyncio.sleep(min(max(left, 0), _SETTLE_SECONDS))
 
 
+async def get_end(env: Env, caller: Caller) -> FeedKey:
+    """Return the place behind which the feed goes on from now."""
+    async with env.db.reading(caller.partner_id) as tx:
+        return await queries.select_end(tx)
+
+
 async def get_event(env: Env, caller: Caller, event_id: str) -> Event:
     """Return the partner's event.
 
