@@ -32,12 +32,19 @@ async def backends(dsn: str) -> list[int]:
 
 
 async def test_a_failed_pipeline_leaves_no_statement_unprepared(db: Database) -> None:
-    """A statement whose preparation was skipped, time and again, behind a failing one works in the next transaction."""
-    for _ in range(6):
-        with pytest.raises(psycopg.errors.DivisionByZero):
-            async with db.transaction(ALL_TENANTS) as tx, tx.connection.pipeline():
-                await tx.connection.execute(_FAIL, [0])
-                await tx.connection.execute(_LATER, [1])
+    """A statement whose preparation was skipped behind a failing one works in the next transaction."""
+    for _ in range(2):  # from here on the driver takes no notice of a ROLLBACK
+        with pytest.raises(LookupError):
+            async with db.transaction(ALL_TENANTS):
+                raise LookupError
+    for _ in range(2):  # the third time it is prepared
+        async with db.transaction(ALL_TENANTS) as tx:
+            await tx.tuples(_LATER, [1])
+
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        async with db.transaction(ALL_TENANTS) as tx, tx.connection.pipeline():
+            await tx.connection.execute(_FAIL, [0])
+            await tx.connection.execute(_LATER, [1])
 
     async with db.transaction(ALL_TENANTS) as tx:
         assert await tx.tuples(_LATER, [1]) == [(2,)]
