@@ -32,6 +32,8 @@ _NOUNS = (
     ("inventory", "fulfillment.cli.inventory:app", "Stock: reconcile, expire."),
     ("warehouse", "fulfillment.cli.warehouse:app", "Batches: release, list, pick, fulfill, label, ship."),
     ("documents", "fulfillment.cli.documents:app", "Print an order's or a batch's documents as PDF."),
+    ("customers", "fulfillment.cli.customers:app", "Customers: erase."),
+    ("secrets", "fulfillment.cli.secrets:app", "The system's own keys: generate, rotate."),
     ("migrate", "fulfillment.cli.migrations:app", "The schema: up, status."),
     ("backup", "fulfillment.cli.backup:backup", "Write the whole database to a file."),
     ("restore", "fulfillment.cli.backup:restore", "Fill an empty database from such a file."),
