@@ -1,4 +1,4 @@
-"""Runs the play: `python -m tests.chaos [--seconds N] [--seed S] [--fault NAME ...]`; exit status 1 on any violation."""
+"""Runs the play: `python -m tests.chaos [--seconds N] [--seed S] [--fault NAME ...]`; status 1 on any violation."""
 
 import argparse
 import shutil

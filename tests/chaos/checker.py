@@ -110,7 +110,7 @@ def _one_for_each_key(stage: Stage, journal: Journal) -> Verdict:
     by_customer: defaultdict[str, list[str]] = defaultdict(list)
     for customer, order_id in stage.sql("SELECT customer_source_id, id FROM orders"):
         by_customer[customer].append(order_id)
-    keys = {key: order_id for key, order_id in stage.sql("SELECT key, order_id FROM idempotency_keys")}
+    keys: dict[str, str] = dict(stage.sql("SELECT key, order_id FROM idempotency_keys"))
     wrong: list[str] = [f"{key} made {len(ids)} orders" for key, ids in by_customer.items() if len(ids) != 1]
     for one in journal.placed:
         made = by_customer.get(one.key, [])
@@ -135,8 +135,8 @@ def _stock(stage: Stage, journal: Journal) -> Verdict:
               FROM lots AS lot
               LEFT JOIN (SELECT lot_id, sum(quantity) AS total FROM inventory_movements GROUP BY 1) AS ledger
                 ON ledger.lot_id = lot.id
-              LEFT JOIN (SELECT lot_id, sum(quantity) AS total FROM reservations WHERE state = 'OPEN' GROUP BY 1) AS held
-                ON held.lot_id = lot.id
+              LEFT JOIN (SELECT lot_id, sum(quantity) AS total FROM reservations
+                          WHERE state = 'OPEN' GROUP BY 1) AS held ON held.lot_id = lot.id
              WHERE lot.on_hand <> coalesce(ledger.total, 0) OR lot.reserved <> coalesce(held.total, 0)
                 OR lot.reserved > lot.on_hand OR lot.reserved < 0""")
     ]

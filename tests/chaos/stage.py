@@ -67,7 +67,8 @@ class Server:
     workers: int = 2
     environment: dict[str, str] = field(default_factory=dict[str, str])
     process: "subprocess.Popen[bytes] | None" = None
-    _begin: int = 0
+    starts: int = 0
+    serving: bool = False  # since its last start
 
     @property
     def url(self) -> str:
@@ -94,7 +95,7 @@ class Server:
         log_path = self.folder / "serve.log"
         command = [sys.executable, "-c", _SERVE, "serve", "--port", str(self.port), "--data-dir", str(self.data_dir)]
         with log_path.open("ab") as log:
-            self._begin = log.tell()
+            self.starts += 1
             self.process = subprocess.Popen(
                 [*command, "--processes", str(self.processes)],
                 stdout=log,
@@ -113,6 +114,7 @@ class Server:
             with contextlib.suppress(httpx2.TransportError):
                 ready = httpx2.get(self.url + "/readyz", timeout=2).status_code == 200
                 if ready and (self.data_dir / "demo.json").exists():
+                    self.serving = True
                     return
             time.sleep(0.1)
         raise TimeoutError("the server does not come up:\n" + self.log()[-3000:])
@@ -154,6 +156,8 @@ class Server:
         """kill -9 of the supervisor and of everything it runs."""
         if self.process is None:
             return
+        self.starts += 1
+        self.serving = False
         for pid in [*_descendants(self.process.pid), self.process.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
