@@ -7,12 +7,15 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import psycopg
 import pytest
+from fastapi import FastAPI
 from psycopg import sql
 
+from fulfillment import app
 from fulfillment.app import create_app
 from fulfillment.infra import migrate
 from fulfillment.infra.caches import Caches
@@ -35,13 +38,14 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 def postgres() -> Generator[EmbeddedPostgres]:
     """One PostgreSQL for the whole run, with a migrated template."""
     folder = Path(tempfile.mkdtemp(prefix="jf-"))
+    folder.chmod(0o711)  # the user that PostgreSQL runs as when we are root must get through
     server = EmbeddedPostgres(folder, echo=lambda _: None)
     server.start(60)
     try:
         migrate.up(server.owner_dsn)
         yield server
     finally:
-        server.stop()
+        server.erase()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -120,6 +124,21 @@ async def api(env: Env) -> AsyncGenerator[httpx2.AsyncClient]:
     """A client of the whole application over the test's Env."""
     async with client_of(env) as client:
         yield client
+
+
+_build_document = app._served_document  # pyright: ignore[reportPrivateUsage]
+_documents: dict[tuple[str, bool], dict[str, Any]] = {}
+
+
+def _document_once(env: Env, inner: FastAPI) -> dict[str, Any]:
+    """Build the served document once for each of its parameters: it is most of the work of making an application."""
+    key = (env.settings.base_url, env.settings.sandbox)
+    if key not in _documents:
+        _documents[key] = _build_document(env, inner)
+    return _documents[key]
+
+
+app._served_document = _document_once  # pyright: ignore[reportPrivateUsage]
 
 
 @asynccontextmanager

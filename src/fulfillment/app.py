@@ -65,7 +65,7 @@ def create_app(env: Env, *, access_log: AccessLog | None = None) -> Front:
     inner.include_router(_service_router())
     for router in _routers(sandbox):
         inner.include_router(router)
-    for kind in (FulfillmentError, HTTPException, RequestValidationError):
+    for kind in (FulfillmentError, HTTPException, RequestValidationError, Exception):
         inner.add_exception_handler(kind, framework_error)  # pyright: ignore[reportArgumentType]
     served = _served_document(env, inner)
     inner.router.routes.extend(site_routes.routes(served, env.settings.base_url, sandbox=sandbox))

@@ -450,9 +450,9 @@ class Front:
             call.context.update(_logged(error))
             answer = problem(error, call.request_id)
         except ClientGone:
-            return 499
+            return _CLIENT_GONE
         except Exception as error:
-            answer = self._unexpected(call, error)
+            answer = self.unexpected(call, error)
         await _send_answer(answer, call, send)
         return answer.status
 
@@ -483,15 +483,15 @@ class Front:
             raise Overloaded("The service is busy. Try again.", retry_after_seconds=1)
 
     async def _framework(self, call: Call, send: Send) -> int:
-        status = 500
+        status, started = 500, False
         scope, head = call.scope, call.scope["method"] == "HEAD"
         if head:
             scope = dict(scope, method="GET")
 
         async def relay(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, started = message["status"], True
                 headers = [*message["headers"], *_standing_headers(call)]
                 if status >= 400 and _may_go_on(call):
                     headers.append(_CLOSE)
@@ -500,11 +500,17 @@ class Front:
                 message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
             await send(message)
 
-        await self._inner(scope, call.receive, relay)
+        try:
+            await self._inner(scope, call.receive, relay)
+        except Exception:
+            # The framework answers what it did not expect, by `framework_error`, and raises it all the same.
+            if not started:
+                raise
         call.template = scope.get("fulfillment.template", call.template)
         return status
 
-    def _unexpected(self, call: Call, error: Exception) -> Answer:
+    def unexpected(self, call: Call, error: Exception) -> Answer:
+        """Return the bare 500 of a fault of ours, and log where it was raised."""
         # The exception's text may hold personal data: its type and where it was raised are enough to find the fault.
         _log.error(
             "request.failed",
@@ -525,6 +531,8 @@ class Front:
 _ANSWERED: Final = frozenset({"challenge", "allow", "headers"})  # of an error's context: what the answer says
 _ALWAYS: Final = frozenset({"/livez", "/readyz"})
 _RESERVED: Final = frozenset({"preview", "bulk"})  # paths beside /orders/{orderId}
+_CLIENT_GONE: Final = 499  # for the log: nobody is there to read it
+_PROBLEM: Final = "application/problem+json"
 _CLOSE: Final = (b"connection", b"close")
 _DIGITS_OF_A_SMALL_BODY: Final = 5  # up to 99,999 bytes the server reads what is left and goes on
 _STANDING: Final = (
@@ -597,8 +605,11 @@ def framework_error(request: Request, error: Exception) -> Response:
     elif isinstance(error, HTTPException):
         front: Front = request.app.state.front
         error = front.refuse_path(request.scope["path"])
+    if isinstance(error, ClientGone):
+        return Response(status_code=_CLIENT_GONE)
     if not isinstance(error, FulfillmentError):
-        raise error
+        answer = request.app.state.front.unexpected(call, error)
+        return Response(answer.body, answer.status, {"cache-control": "no-store"}, media_type=_PROBLEM)
     call.context["code"] = error.code
     call.context.update(_logged(error))
     answer = problem(error, call.request_id)
@@ -606,4 +617,4 @@ def framework_error(request: Request, error: Exception) -> Response:
     if isinstance(error.context.get("allow"), str):
         headers["allow"] = str(error.context["allow"])
     headers["cache-control"] = "no-store"
-    return Response(answer.body, answer.status, headers, media_type="application/problem+json")
+    return Response(answer.body, answer.status, headers, media_type=_PROBLEM)
