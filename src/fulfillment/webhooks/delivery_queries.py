@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
+from fulfillment.infra import arrays
 from fulfillment.infra.caches import SELECT_VERSION
 from fulfillment.infra.db import ReadTx, Tx
 from fulfillment.webhooks.domain import CIRCUIT_FAILURES, Claimed
@@ -150,8 +151,10 @@ SELECT min(due_at) AS at FROM webhook_deliveries
 """
 
 SELECT_PLACE: Final = """
-SELECT count(*) AS place FROM webhook_deliveries
- WHERE partner_id = %(partner_id)s AND id > %(since)s AND id <= %(id)s
+SELECT count(*) AS place
+  FROM webhook_deliveries AS delivery
+  JOIN events AS event ON event.partner_id = delivery.partner_id AND event.id = delivery.event_id
+ WHERE delivery.partner_id = %(partner_id)s AND delivery.id <= %(id)s AND event.txid > %(since)s::text::xid8
 """
 
 # What waits behind a failed delivery of its order is due when that is tried again: so it leaves the range that claims
@@ -201,19 +204,47 @@ async def select_partners_version(tx: Tx) -> int:
     return (await tx.one(SELECT_VERSION, name="partners"))["version"]
 
 
-async def record_delivered(tx: Tx, columns: Sequence[Sequence[object]]) -> None:
+async def record_delivered(tx: Tx, columns: Sequence[Sequence[Any]]) -> None:
     """Mark deliveries given by column: partner, id, attempt, moment."""
-    await tx.connection.execute(RECORD_DELIVERED, columns)
+    partners, ids, attempts, moments = columns
+    await tx.connection.execute(
+        RECORD_DELIVERED,
+        (arrays.texts(partners), arrays.texts(ids), arrays.ints(attempts), arrays.moments(moments)),
+    )
 
 
-async def record_failed(tx: Tx, columns: Sequence[Sequence[object]]) -> None:
+async def record_failed(tx: Tx, columns: Sequence[Sequence[Any]]) -> None:
     """Put off deliveries given by column: partner, id, attempt, moment, next try (None: give up), lease."""
-    await tx.connection.execute(RECORD_FAILED, columns)
+    partners, ids, attempts, moments, due, leases = columns
+    await tx.connection.execute(
+        RECORD_FAILED,
+        (
+            arrays.texts(partners),
+            arrays.texts(ids),
+            arrays.ints(attempts),
+            arrays.moments(moments),
+            arrays.moments(due),
+            arrays.moments(leases),
+        ),
+    )
 
 
-async def insert_attempts(tx: Tx, columns: Sequence[Sequence[object]]) -> None:
+async def insert_attempts(tx: Tx, columns: Sequence[Sequence[Any]]) -> None:
     """Log attempts given by column: delivery, attempt, partner, moment, duration, status, error, excerpt."""
-    await tx.connection.execute(INSERT_ATTEMPTS, columns)
+    deliveries, numbers, partners, moments, durations, statuses, errors, excerpts = columns
+    await tx.connection.execute(
+        INSERT_ATTEMPTS,
+        (
+            arrays.texts(deliveries),
+            arrays.ints(numbers),
+            arrays.texts(partners),
+            arrays.moments(moments),
+            arrays.ints(durations),
+            arrays.optional_ints(statuses),
+            arrays.texts(errors),
+            arrays.bytes_(excerpts),
+        ),
+    )
 
 
 async def discard(tx: Tx, at: datetime, columns: Sequence[Sequence[object]]) -> None:
@@ -237,7 +268,7 @@ async def select_next_due(tx: ReadTx, partner_id: str, after: datetime) -> datet
 
 
 async def select_place(tx: ReadTx, partner_id: str, since: str, delivery_id: str) -> int:
-    """Return the place of a delivery among the partner's behind the id *since*, from 1."""
+    """Return the place of a delivery among the partner's behind the transaction *since*, from 1."""
     return (await tx.one(SELECT_PLACE, partner_id=partner_id, since=since, id=delivery_id))["place"]
 
 
