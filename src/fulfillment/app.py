@@ -106,6 +106,12 @@ def _served_document(env: Env, inner: FastAPI) -> dict[str, Any]:
 
 def _service_router() -> APIRouter:
     router = APIRouter(tags=["Service"], route_class=StrictRoute)
+    written: dict[str, bytes] = {}  # the document in both forms: writing it takes a second of CPU, so once
+
+    async def document_as(request: Request, kind: str, write: Callable[[dict[str, Any]], bytes]) -> Response:
+        if kind not in written:
+            written[kind] = await asyncio.to_thread(write, request.app.state.document)
+        return Response(written[kind], media_type=f"application/{kind}")
 
     @router.get("/livez", operation_id="live", openapi_extra={"security": []})
     async def live() -> Response:
@@ -122,12 +128,12 @@ def _service_router() -> APIRouter:
     @router.get("/openapi.json", operation_id="getOpenApiJson", openapi_extra={"security": []})
     async def openapi_json(request: Request) -> Response:
         """Return the API's OpenAPI document as JSON."""
-        return Response(document.as_json(request.app.state.document), media_type="application/json")
+        return await document_as(request, "json", document.as_json)
 
     @router.get("/openapi.yaml", operation_id="getOpenApiYaml", openapi_extra={"security": []})
     async def openapi_yaml(request: Request) -> Response:
         """Return the API's OpenAPI document as YAML."""
-        return Response(document.as_yaml(request.app.state.document), media_type="application/yaml")
+        return await document_as(request, "yaml", document.as_yaml)
 
     return router
 
