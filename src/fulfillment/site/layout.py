@@ -132,12 +132,11 @@ def _bar(frame: Frame) -> str:
 
 
 def _sidebar(frame: Frame, current: str) -> str:
-    groups = "".join(
-        f"<h2>{escape(chapter.title)}</h2><ul>"
-        + "".join(_entry(frame, place.slug, current) for place in chapter.places if place.slug in frame.titles)
-        + "</ul>"
-        for chapter in CHAPTERS
-    )
+    groups = ""
+    for chapter in CHAPTERS:
+        entries = [_entry(frame, place.slug, current) for place in chapter.places if place.slug in frame.titles]
+        if entries:
+            groups += f"<h2>{escape(chapter.title)}</h2><ul>{''.join(entries)}</ul>"
     chosen = ' aria-current="page"' if current == "changelog" else ""
     more = (
         '<h2>Reference</h2><ul><li><a href="/docs/reference">API reference</a></li>'
@@ -187,6 +186,7 @@ def _card(href: str, title: str, text: str) -> str:
 def _search_dialog() -> str:
     return """<dialog id="search" aria-label="Search"><form method="dialog" role="search">
 <input type="search" id="search-words" placeholder="Search guides and operations"
- aria-label="Search guides and operations" autocomplete="off" spellcheck="false" role="combobox" aria-expanded="true" aria-controls="search-results">
+ aria-label="Search guides and operations" autocomplete="off" spellcheck="false"
+ role="combobox" aria-expanded="true" aria-controls="search-results">
 <button type="submit" class="close">Esc</button></form>
 <ul id="search-results" role="listbox" aria-label="Results"></ul><p id="search-state" role="status"></p></dialog>"""

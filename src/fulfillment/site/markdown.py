@@ -1,7 +1,7 @@
 """Markdown to HTML: headings with anchors, highlighted code, tables that scroll, links between guides."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
@@ -49,17 +49,22 @@ class Rendered:
     sections: tuple[Section, ...]
 
 
-def render(source: str) -> Rendered:
+def render(source: str, operations: Mapping[str, str] | None = None) -> Rendered:
     """Return *source* as HTML.
 
     Headings and table rows that begin with a bare code such as `insufficient_stock` get it as their anchor, which is
     where the problem documents' `type` points.
+
+    Args:
+        source: Markdown.
+        operations: Where the reference shows each operation; its name in the text becomes a link.
     """
     tokens = _PARSER.parse(source)
     headings = _name_headings(tokens)
     _name_rows(tokens)
     _point_links(tokens)
-    html = _PARSER.renderer.render(tokens, _PARSER.options, {})
+    _align_cells(tokens)
+    html = _link_operations(_PARSER.renderer.render(tokens, _PARSER.options, {}), operations or {})
     title = next((heading.text for heading in headings if heading.level == 1), "")
     return Rendered(title, _summary(tokens), html, headings, _sections(tokens, title))
 
@@ -107,11 +112,26 @@ def _name_rows(tokens: Sequence[Token]) -> None:
             taken.add(code.group(1))
 
 
+def _align_cells(tokens: Sequence[Token]) -> None:
+    """Say it by a class: the pages allow no style attributes."""
+    for token in tokens:
+        if token.type in {"th_open", "td_open"} and "style" in token.attrs:
+            token.attrs = {"class": str(token.attrs["style"]).replace("text-align:", "")}
+
+
 def _point_links(tokens: Sequence[Token]) -> None:
     for token in tokens:
         for child in token.children or ():
             if child.type == "link_open" and (place := guide_path(str(child.attrs["href"]))):
                 child.attrSet("href", place)
+
+
+def _link_operations(html: str, operations: Mapping[str, str]) -> str:
+    def linked(found: re.Match[str]) -> str:
+        place = operations.get(found.group(1))
+        return f'<a class="operation" href="{place}">{found.group(0)}</a>' if place else found.group(0)
+
+    return re.sub(r"<code>([a-z]+[A-Z][A-Za-z]+)</code>(?!</a>)", linked, html)
 
 
 def _summary(tokens: Sequence[Token]) -> str:

@@ -30,7 +30,8 @@ class Operation:
     @property
     def title(self) -> str:
         """Return the summary, or the id in words."""
-        return self.summary or words_of(self.id)
+        words = words_of(self.id)
+        return words if self.summary.lower() in {"", words.lower()} else self.summary
 
 
 def words_of(operation_id: str) -> str:

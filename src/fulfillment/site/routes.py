@@ -203,7 +203,8 @@ class _Site:
 
     @cached_property
     def _rendered(self) -> Mapping[str, tuple[Page, Rendered]]:
-        return {page.slug: (page, render(page.markdown)) for page in read_pages(self._base_url)}
+        places = {one.id: search.operation_path(one) for one in operations.operations(self._document)}
+        return {page.slug: (page, render(page.markdown, places)) for page in read_pages(self._base_url)}
 
     @cached_property
     def _changelog(self) -> str:

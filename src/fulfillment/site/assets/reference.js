@@ -4,8 +4,9 @@
   // An operation without a summary is called by its name, not by its path.
   for (const item of Object.values(document_.paths)) {
     for (const operation of Object.values(item)) {
-      if (operation.operationId && !operation.summary) {
-        const words = operation.operationId.replace(/([A-Z])/g, (letter) => ` ${letter.toLowerCase()}`);
+      if (!operation.operationId) continue;
+      const words = operation.operationId.replace(/([A-Z])/g, (letter) => ` ${letter.toLowerCase()}`);
+      if (!operation.summary || operation.summary.toLowerCase() === words) {
         operation.summary = words[0].toUpperCase() + words.slice(1);
       }
     }
