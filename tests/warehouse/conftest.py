@@ -66,9 +66,7 @@ class Bench:
     async def events(self, order_id: str) -> list[str]:
         """Return the types of an order's events, oldest first."""
         async with self.env.db.reading(ALL_TENANTS) as tx:
-            rows = await tx.all(
-                "SELECT type FROM events WHERE order_id = %(id)s ORDER BY order_sequence", id=order_id
-            )
+            rows = await tx.all("SELECT type FROM events WHERE order_id = %(id)s ORDER BY order_sequence", id=order_id)
         return [row["type"] for row in rows]
 
     def today(self) -> date:
