@@ -1,0 +1,319 @@
+"""What deliveries cost: how many a second, what CPU each takes, how soon an idle worker picks up, who slows whom.
+
+Run it on a quiet machine: ``python bench/webhooks.py``. Everything is started here, on loopback, and stopped at the
+end: a PostgreSQL of its own, real worker processes, and a receiver that answers as fast as Python can.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+
+from fulfillment.infra import migrate
+from fulfillment.infra.caches import Caches
+from fulfillment.infra.db import Database
+from fulfillment.infra.env import Env
+from fulfillment.infra.postgres import EmbeddedPostgres
+from fulfillment.infra.secrets import load_or_create
+from fulfillment.infra.settings import Settings
+from fulfillment.infra.wake import wake_workers
+from fulfillment.kernel.callers import Caller, Scope
+from fulfillment.kernel.ids import new_id
+from fulfillment.partners import service as partners
+from fulfillment.webhooks import service as webhooks
+from fulfillment.webhooks.domain import NewEvent
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Receiver(asyncio.Protocol):
+    """Answers 200 to every POST, never to one on /hang, and its arrivals to GET."""
+
+    arrivals: list[float] = []  # noqa: RUF012  one receiver in a process
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._unread = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what is whole."""
+        unread, answers = self._unread + data, 0
+        while (end := unread.find(b"\r\n\r\n")) >= 0:
+            if unread.startswith(b"GET"):
+                body = json.dumps(self.arrivals).encode()
+                self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                self.arrivals.clear()
+                return
+            length = int(unread[:end].lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+            if len(unread) < end + 4 + length:
+                break
+            if unread.startswith(b"POST /hang"):
+                return
+            unread, answers = unread[end + 4 + length :], answers + 1
+        self._unread = unread
+        if answers:
+            self.arrivals.extend([time.monotonic()] * answers)
+            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" * answers)
+
+
+async def receive() -> None:
+    """Be the receiver."""
+    server = await asyncio.get_running_loop().create_server(Receiver, "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU a process and its living children have taken."""
+    total = 0.0
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(entry.name) == pid or int(fields[1]) == pid:
+            total += (int(fields[11]) + int(fields[12])) / TICK
+    return total
+
+
+@dataclass(slots=True)
+class Bench:
+    """Everything that runs."""
+
+    env: Env
+    data: Path
+    dsn: str
+    receiver_port: int
+    receiver_pid: int
+    postmaster: int
+
+    async def partner(self, path: str) -> Caller:
+        """Make a partner whose webhooks go to a path of the receiver."""
+        made = await partners.create_partner(self.env, name=f"Bench {path}", discount=Decimal(0))
+        caller = Caller("bench", Scope.PARTNER, made.id)
+        url = f"http://127.0.0.1:{self.receiver_port}{path}"
+        await partners.update_settings(self.env, caller, {"webhook_url": url})
+        return caller
+
+    async def announce(self, caller: Caller, count: int, at_once: int = 500) -> float:
+        """Announce the creation of so many orders; return the events a second."""
+        began = time.monotonic()
+        for first in range(0, count, at_once):
+            async with self.env.db.transaction(caller.partner_id) as tx:
+                await webhooks.announce(tx, [self._event(caller) for _ in range(min(at_once, count - first))])
+        return count / (time.monotonic() - began)
+
+    def arrivals(self) -> list[float]:
+        """Take the receiver's arrivals since the last time."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.receiver_port}/", timeout=10) as answer:
+            return json.loads(answer.read())
+
+    @contextmanager
+    def workers(self, count: int) -> Generator[list[int]]:
+        """Run so many worker processes; yields their ids once they run."""
+        processes: list[subprocess.Popen[bytes]] = []
+        environment = os.environ | {
+            "FULFILLMENT_DATABASE_URL": self.dsn,
+            "FULFILLMENT_DATA_DIR": str(self.data),
+            "FULFILLMENT_LOG_LEVEL": "error",
+        }
+        try:
+            for _ in range(count):
+                reading, writing = os.pipe()
+                command = [sys.executable, "-m", "fulfillment.worker", "--ready-fd", str(writing)]
+                processes.append(subprocess.Popen(command, env=environment, pass_fds=(writing,)))
+                os.close(writing)
+                with os.fdopen(reading, "rb") as pipe:
+                    pipe.readline()
+            yield [process.pid for process in processes]
+        finally:
+            for process in processes:
+                process.send_signal(signal.SIGTERM)
+            for process in processes:
+                process.wait(40)
+
+    def _event(self, caller: Caller) -> NewEvent:
+        at = self.env.now()
+        order = new_id(at)
+        payload = (
+            f'{{"order":{{"orderId":"{order}","status":"CREATED","fulfillmentInfo":null,'
+            '"createdAt":"2023-10-01T12:00:00.000Z","updatedAt":"2023-10-01T12:00:00.000Z"}}'
+        )
+        return NewEvent(new_id(at), caller.partner_id, "order.created", payload, at, order, 1)
+
+
+async def throughput(bench: Bench, workers: int, count: int) -> dict[str, Any]:
+    """Deliver what waits, with so many workers."""
+    caller = await bench.partner("/hook")
+    announced = await bench.announce(caller, count)
+    bench.arrivals()
+    before = (bench.postmaster, bench.receiver_pid)
+    idle = [cpu_seconds(pid) for pid in before]
+    got: list[float] = []
+    with bench.workers(workers) as pids:
+        deadline = time.monotonic() + 600
+        while len(got) < count and time.monotonic() < deadline:
+            await asyncio.sleep(0.2)
+            got.extend(await asyncio.to_thread(bench.arrivals))
+        await asyncio.sleep(0.3)
+        worker_cpu = sum(map(cpu_seconds, pids))
+        others = [cpu_seconds(pid) - was for pid, was in zip(before, idle, strict=True)]
+    got.sort()
+    # Without the first and last tenth: start-up and the tail are not what a busy day looks like.
+    first, last = got[len(got) // 10], got[len(got) * 9 // 10]
+    return {
+        "workers": workers,
+        "deliveries": len(got),
+        "per second": round(len(got) * 0.8 / (last - first)),
+        "worker CPU us": round(worker_cpu / len(got) * 1e6),
+        "database CPU us": round(others[0] / len(got) * 1e6),
+        "receiver CPU us": round(others[1] / len(got) * 1e6),
+        "announced per second": round(announced),
+    }
+
+
+async def pick_up(bench: Bench, count: int) -> dict[str, Any]:
+    """Time from commit to arrival, one event at a time, at an idle worker."""
+    caller = await bench.partner("/hook")
+    told: list[float] = []
+    untold: list[float] = []
+    with bench.workers(1) as pids:
+        await asyncio.sleep(1)
+        for times, wake in ((told, True), (untold, False)):
+            for _ in range(count):
+                times.append(await one_pick_up(bench, caller, wake=wake))
+                await asyncio.sleep(0.013)
+        used = cpu_seconds(pids[0])
+        await asyncio.sleep(5)
+        idle = (cpu_seconds(pids[0]) - used) / 5
+    return {
+        "notified p50 ms": quantile(told, 0.5),
+        "notified p99 ms": quantile(told, 0.99),
+        "notification lost p50 ms": quantile(untold, 0.5),
+        "notification lost p99 ms": quantile(untold, 0.99),
+        "idle worker CPU %": round(idle * 100, 1),
+    }
+
+
+async def one_pick_up(bench: Bench, caller: Caller, *, wake: bool) -> float:
+    """One event's way."""
+    bench.arrivals()
+    await bench.announce(caller, 1)
+    began = time.monotonic()
+    if wake:
+        wake_workers(bench.env)
+    while not (got := await asyncio.to_thread(bench.arrivals)):
+        await asyncio.sleep(0.001)
+    return max(0.0, got[0] - began)
+
+
+async def neighbour(bench: Bench, *, hanging: bool, seconds: float) -> dict[str, Any]:
+    """How long a healthy partner's events take at 100 a second, with or without a neighbour that hangs."""
+    healthy = await bench.partner("/hook")
+    if hanging:
+        await bench.announce(await bench.partner("/hang"), 2000)
+    times: list[float] = []
+    with bench.workers(1):
+        await asyncio.sleep(2)
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            times.append(await one_pick_up(bench, healthy, wake=True))
+            await asyncio.sleep(0.01)
+    return {
+        "neighbour": "hangs, 2,000 due" if hanging else "none",
+        "events": len(times),
+        "p50 ms": quantile(times, 0.5),
+        "p99 ms": quantile(times, 0.99),
+    }
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """A quantile in milliseconds."""
+    return round(sorted(values)[min(len(values) - 1, int(len(values) * share))] * 1000, 1)
+
+
+async def measure(arguments: argparse.Namespace, bench: Bench) -> dict[str, Any]:
+    """Run everything."""
+    results: dict[str, Any] = {"load before": os.getloadavg()[0], "cores": os.cpu_count()}
+    results["throughput"] = [await throughput(bench, workers, arguments.deliveries) for workers in (1, 2)]
+    show(results["throughput"])
+    results["idle pick-up"] = [await pick_up(bench, arguments.pick_ups)]
+    show(results["idle pick-up"])
+    results["neighbour"] = [
+        await neighbour(bench, hanging=hanging, seconds=arguments.seconds) for hanging in (False, True)
+    ]
+    show(results["neighbour"])
+    return results
+
+
+def show(rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows as lines."""
+    for row in rows:
+        print("  ".join(f"{name}: {value}" for name, value in row.items()), flush=True)
+
+
+async def with_database(arguments: argparse.Namespace, server: EmbeddedPostgres, receiver: Any, data: Path) -> Any:
+    """Measure on a fresh database."""
+    with psycopg.connect(server.superuser_dsn) as conn:
+        row = conn.execute("SELECT pg_backend_pid()").fetchone()
+        assert row is not None
+        postmaster = int(Path(f"/proc/{row[0]}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    database = Database(server.app_dsn, size=4)
+    env = Env(Settings(data_dir=data), database, Caches(database), load_or_create(data / "secrets.json"))
+    port = int(receiver.stdout.readline())
+    try:
+        return await measure(arguments, Bench(env, data, server.app_dsn, port, receiver.pid, postmaster))
+    finally:
+        await database.close()
+
+
+def main() -> None:
+    """Run the benchmark, or be its receiver."""
+    import uvloop
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--deliveries", type=int, default=40_000, help="for each measurement of throughput")
+    parser.add_argument("--pick-ups", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each look at the neighbours")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
+    parser.add_argument("--receive", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.receive:
+        uvloop.run(receive())
+        return
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores before the start", flush=True)
+    folder = Path(tempfile.mkdtemp(prefix="jb-"))
+    server = EmbeddedPostgres(folder / "pg", echo=lambda _: None)
+    server.start(60)
+    receiver = subprocess.Popen([sys.executable, __file__, "--receive"], stdout=subprocess.PIPE, text=True)
+    try:
+        migrate.up(server.owner_dsn)
+        results = uvloop.run(with_database(arguments, server, receiver, folder))
+        if arguments.json:
+            arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+    finally:
+        receiver.terminate()
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
