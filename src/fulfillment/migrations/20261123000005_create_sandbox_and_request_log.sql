@@ -16,12 +16,13 @@ CREATE TABLE request_log (
 );
 CREATE INDEX request_log_created ON request_log USING brin (created_at);
 
--- A partner's test clock, where partners.clock_frozen_at is set.
-CREATE TABLE sandbox_clocks (
+-- What the sandbox remembers of a partner whose orders move by themselves, or that has a test clock.
+CREATE TABLE sandbox_states (
   partner_id text COLLATE "C" PRIMARY KEY REFERENCES partners,
   seed text NOT NULL,                      -- of everything that is left to chance
-  orders int NOT NULL DEFAULT 0,           -- planned since the clock was set
-  advancing_until timestamptz              -- real time; while it lies ahead somebody moves the clock
+  planned int NOT NULL DEFAULT 0,          -- orders since the seed was set
+  planned_after text COLLATE "C" NOT NULL DEFAULT '',  -- the newest order that has a plan
+  moving_until timestamptz                 -- real time; while it lies ahead somebody moves this partner's orders
 );
 
 -- How a sandbox order goes on.
@@ -45,14 +46,14 @@ DO $$
 DECLARE
   tenant_table text;
 BEGIN
-  FOREACH tenant_table IN ARRAY ARRAY['request_log', 'sandbox_clocks', 'sandbox_plans'] LOOP
+  FOREACH tenant_table IN ARRAY ARRAY['request_log', 'sandbox_states', 'sandbox_plans'] LOOP
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tenant_table);
     EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', tenant_table);
     EXECUTE format('CREATE POLICY tenant ON %I USING (visible_to_tenant(partner_id)) '
                    'WITH CHECK (visible_to_tenant(partner_id))', tenant_table);
   END LOOP;
   IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'fulfillment') THEN
-    GRANT SELECT, INSERT, UPDATE, DELETE ON request_log, sandbox_clocks, sandbox_plans TO fulfillment;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON request_log, sandbox_states, sandbox_plans TO fulfillment;
   END IF;
 END
 $$;

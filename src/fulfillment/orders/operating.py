@@ -14,6 +14,7 @@ __all__ = [
     "list_orders",
     "lock_free_orders",
     "lock_orders",
+    "select_cutoffs",
     "select_due",
     "select_orders",
     "select_releasable",
@@ -60,3 +61,8 @@ async def select_releasable(
 ) -> Sequence[str]:
     """Return the ids of orders that may be released by hand now, oldest first: past their cut-off, or without one."""
     return await queries.select_releasable(tx, at, clocks, partner_id, limit)
+
+
+async def select_cutoffs(tx: ReadTx, partner_id: str, limit: int) -> Sequence[tuple[str, datetime]]:
+    """Return the ids of the partner's orders that wait for their cut-off, with it, the earliest first."""
+    return await queries.select_cutoffs(tx, partner_id, limit)

@@ -63,6 +63,13 @@ SELECT orders.id
  ORDER BY orders.id LIMIT %(limit)s
 """
 
+SELECT_CUTOFFS: Final = """
+SELECT id, release_at
+  FROM orders
+ WHERE partner_id = %(partner_id)s AND status = 'CREATED' AND holds IS NULL AND release_at IS NOT NULL
+ ORDER BY release_at, id LIMIT %(limit)s
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -122,6 +129,12 @@ async def select_releasable(
     """Return the ids of orders that may be released now by hand, oldest first."""
     rows = await tx.tuples(SELECT_RELEASABLE, {"at": at, "limit": limit, "partner_id": partner_id, **_clocks(clocks)})
     return [row[0] for row in rows]
+
+
+async def select_cutoffs(tx: ReadTx, partner_id: str, limit: int) -> list[tuple[str, datetime]]:
+    """Return the partner's orders that wait for their cut-off, with it, the earliest first."""
+    rows = await tx.tuples(SELECT_CUTOFFS, {"partner_id": partner_id, "limit": limit})
+    return [(order_id, release_at) for order_id, release_at in rows]
 
 
 def _clocks(clocks: Sequence[tuple[str, datetime]]) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """SQL over partners."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -39,6 +40,9 @@ UPDATE partners
  WHERE id = %(id)s
 """
 
+UPDATE_CLOCK: Final = "UPDATE partners SET clock_frozen_at = %(frozen_at)s WHERE id = %(partner_id)s"
+UPDATE_AUTO_ADVANCE: Final = "UPDATE partners SET auto_advance_seconds = %(seconds)s WHERE id = %(partner_id)s"
+UPDATE_WEBHOOK_FAULTS: Final = "UPDATE partners SET webhook_faults = %(faults)s WHERE id = %(partner_id)s"
 UPDATE_WEBHOOK_KEY: Final = "UPDATE partners SET webhook_secret = %(sealed)s WHERE id = %(partner_id)s"
 
 
@@ -105,6 +109,21 @@ async def update_settings(tx: Tx, partner: Partner) -> None:
 async def update_webhook_secret(tx: Tx, partner_id: str, sealed: str) -> None:
     """Replace the partner's sealed webhook secret."""
     await tx.execute(UPDATE_WEBHOOK_KEY, partner_id=partner_id, sealed=sealed)
+
+
+async def update_clock(tx: Tx, partner_id: str, frozen_at: datetime | None) -> None:
+    """Set or take away the partner's test clock."""
+    await tx.execute(UPDATE_CLOCK, partner_id=partner_id, frozen_at=frozen_at)
+
+
+async def update_auto_advance(tx: Tx, partner_id: str, seconds: int | None) -> None:
+    """Let the partner's sandbox orders move by themselves, or not."""
+    await tx.execute(UPDATE_AUTO_ADVANCE, partner_id=partner_id, seconds=seconds)
+
+
+async def update_webhook_faults(tx: Tx, partner_id: str, faults: Mapping[str, Any] | None) -> None:
+    """Set or take away the faults of the partner's deliveries."""
+    await tx.execute(UPDATE_WEBHOOK_FAULTS, partner_id=partner_id, faults=Jsonb(faults) if faults else None)
 
 
 def _partner(row: Row) -> Partner:

@@ -3,9 +3,10 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from fulfillment.infra import audit
 from fulfillment.infra.addresses import (
@@ -18,6 +19,7 @@ from fulfillment.infra.addresses import (
 from fulfillment.infra.caches import Snapshot
 from fulfillment.infra.db import ALL_TENANTS, Tx
 from fulfillment.infra.env import Env
+from fulfillment.infra.secrets import SecretUnreadable
 from fulfillment.infra.settings import Settings
 from fulfillment.kernel.callers import Caller
 from fulfillment.kernel.errors import FieldError, ValidationFailed
@@ -188,6 +190,56 @@ async def rotate_webhook_secret(env: Env, caller: Caller, *, request_id: str | N
         )
     env.caches.drop(PARTNERS)
     return secret
+
+
+async def lock_partner(tx: Tx, partner_id: str) -> Partner:
+    """Return the partner as it is now, locked until *tx* ends.
+
+    Raises:
+        PartnerNotFound: There is none with this id.
+    """
+    return await _lock(tx, partner_id)
+
+
+async def set_clock(tx: Tx, partner_id: str, frozen_at: datetime | None) -> None:
+    """Stop the partner's time at a moment; None lets it run with the world's again. The sandbox's alone."""
+    await queries.update_clock(tx, partner_id, frozen_at)
+
+
+async def set_auto_advance(tx: Tx, partner_id: str, seconds: int | None) -> None:
+    """Let the partner's orders move on by themselves every so many seconds; None stops them. The sandbox's alone."""
+    await queries.update_auto_advance(tx, partner_id, seconds)
+
+
+async def set_webhook_faults(tx: Tx, partner_id: str, faults: Mapping[str, Any] | None) -> None:
+    """Let the partner's deliveries go wrong; None ends it. The sandbox's alone."""
+    await queries.update_webhook_faults(tx, partner_id, faults)
+
+
+async def reseal_webhook_secrets(env: Env, *, actor: str = "cli") -> tuple[int, int]:
+    """Seal every webhook secret with the current data key, partner by partner, while everything runs.
+
+    Returns:
+        How many were sealed anew, and how many can't be read because their key is not in the ring.
+    """
+    resealed = unreadable = 0
+    for partner in await list_partners(env):
+        async with env.db.transaction(partner.id) as tx:
+            locked = await queries.lock_partner(tx, partner.id)
+            if locked is None or locked.webhook_secret is None:
+                continue
+            try:
+                if not env.secrets.data_keys.needs_rotation(locked.webhook_secret):
+                    continue
+                plain = webhook_secret_of(env, locked)
+            except SecretUnreadable:
+                unreadable += 1
+                continue
+            await queries.update_webhook_secret(tx, locked.id, _sealed(env, locked.id, plain))
+            await _audit(tx, env, locked.id, "partner.webhook_secret_resealed", actor=actor)
+            resealed += 1
+    env.caches.drop(PARTNERS)
+    return resealed, unreadable
 
 
 def webhook_secret_of(env: Env, partner: Partner) -> str:
