@@ -1,8 +1,8 @@
 """`/metrics`: every process writes what it has counted to a file each second, and one of them shows the sum of all.
 
-Which one: whoever gets the port; the others try again each second, so that it is served again as soon as its holder has
-ended. A process holds a lock on its file for as long as it lives. What an ended one had counted is added to a sum that is
-kept, so that no counter ever goes back; what it had at hand is forgotten.
+Which one: whoever gets the port; the others try again each second, so that it is served again as soon as its holder
+has ended. A process holds a lock on its file for as long as it lives. What an ended one had counted is added to a sum
+that is kept, so that no counter ever goes back; what it had at hand is forgotten.
 """
 
 import asyncio

@@ -87,7 +87,8 @@ class AccessLog:
             f'"method":{json.dumps(method)},"route":"{call.template}","status":{status},"ms":{seconds * 1000:.2f},'
             f'"partner_id":"{partner}","client_id":"{client}"{extra}}}\n'
             if not self._text
-            else f"{_moment(now)[11:19]} {method:6} {call.template} {status} {seconds * 1000:.1f} ms {code or ''} {call.request_id}\n"
+            else f"{_moment(now)[11:19]} {method:6} {call.template} {status} {seconds * 1000:.1f} ms "
+            f"{code or ''} {call.request_id}\n"
         )
         if len(self._lines) > 500 or time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self.flush()

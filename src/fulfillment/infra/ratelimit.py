@@ -1,10 +1,11 @@
 """Requests a minute of one partner and class of operation, over all processes, without a server of their own.
 
-The truth is one row in PostgreSQL for each partner and class (the generic cell rate algorithm in one statement). So that
-a request does not cost a round trip, a process takes a block of requests at a time, at most a twentieth of the limit, and
-spends it from memory. Blocks double while they are spent at once; what is left of one after five seconds is given back
-with the next. Hence the margin (docs/decisions/0008): up to a block for each process may lie unspent where it is not
-needed, or be spent five seconds after it was taken; by no more than that is a partner refused early or let through late.
+The truth is one row in PostgreSQL for each partner and class (the generic cell rate algorithm in one statement). So
+that a request does not cost a round trip, a process takes a block of requests at a time, at most a twentieth of the
+limit, and spends it from memory. Blocks double while they are spent at once; what is left of one after five seconds is
+given back with the next. Hence the margin (docs/decisions/0008): up to a block for each process may lie unspent where
+it is not needed, or be spent five seconds after it was taken; by no more than that is a partner refused early or let
+through late.
 """
 
 import asyncio

@@ -1,8 +1,9 @@
 """Every setting of the system: one frozen class, read once, from FULFILLMENT_* in the environment."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -24,7 +25,8 @@ class Settings(BaseSettings):
     """What can be set. Names in the environment are FULFILLMENT_ and the field's name in capitals.
 
     A value may also come from a file: FULFILLMENT_SECRETS_DIR names a folder with one file for each setting
-    (``fulfillment_token_keys`` and so on), as container platforms mount them.
+    (``fulfillment_token_keys`` and so on), as container platforms mount them; a single secret also from the file that
+    its name with _FILE behind it names.
     """
 
     model_config = SettingsConfigDict(
@@ -161,6 +163,23 @@ class Settings(BaseSettings):
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
 
+def _from_files(environment: Mapping[str, str]) -> dict[str, object]:
+    """Return the secrets that the environment gives by file: FULFILLMENT_PEPPER_FILE and so on."""
+    given: dict[str, object] = {}
+    for name, field in Settings.model_fields.items():
+        variable = f"FULFILLMENT_{name.upper()}"
+        path = environment.get(f"{variable}_FILE")
+        if not path or SecretStr not in (field.annotation, *get_args(field.annotation)):
+            continue
+        if environment.get(variable):
+            raise SettingsInvalid(f"Set either {variable} or {variable}_FILE.")
+        try:
+            given[name] = SecretStr(Path(path).read_text().strip())
+        except OSError as error:
+            raise SettingsInvalid(f"{variable}_FILE can't be read: {error.strerror}.") from None
+    return given
+
+
 def load(**overrides: object) -> Settings:
     """Return the settings of the environment, with *overrides* (None means not given).
 
@@ -169,7 +188,7 @@ def load(**overrides: object) -> Settings:
     """
     import os
 
-    given = {name: value for name, value in overrides.items() if value is not None}
+    given = _from_files(os.environ) | {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(_secrets_dir=os.environ.get("FULFILLMENT_SECRETS_DIR"), **given)  # pyright: ignore[reportArgumentType, reportCallIssue]
     except ValidationError as error:

@@ -27,6 +27,9 @@ UPDATE protocols
  WHERE partner_id = %(partner_id)s AND id = %(id)s
 """
 DELETE_PROTOCOL: Final = "DELETE FROM protocols WHERE partner_id = %(partner_id)s AND id = %(id)s"
+DELETE_PROTOCOLS_OF: Final = """
+DELETE FROM protocols WHERE partner_id = %(partner_id)s AND customer ->> 'sourceId' = %(source_id)s
+"""
 SELECT_PROTOCOL: Final = f"SELECT {_COLUMNS} FROM protocols WHERE partner_id = %(partner_id)s AND id = %(id)s"
 LOCK_PROTOCOL: Final = SELECT_PROTOCOL + " FOR UPDATE"
 
@@ -82,6 +85,11 @@ async def update_protocol(tx: Tx, protocol: Protocol) -> None:
 async def delete_protocol(tx: Tx, partner_id: str, protocol_id: str) -> int:
     """Remove a protocol; return 0 when there is none."""
     return await tx.execute(DELETE_PROTOCOL, partner_id=partner_id, id=protocol_id)
+
+
+async def delete_protocols_of(tx: Tx, partner_id: str, source_id: str) -> int:
+    """Remove a customer's protocols; return how many there were."""
+    return await tx.execute(DELETE_PROTOCOLS_OF, partner_id=partner_id, source_id=source_id)
 
 
 async def select_protocol(tx: ReadTx, partner_id: str, protocol_id: str) -> Protocol | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from fulfillment.infra.db import Tx
 from fulfillment.infra.env import Env
 from fulfillment.kernel.callers import Caller
 from fulfillment.kernel.ids import new_id
@@ -123,6 +124,11 @@ async def create_order(
         return answer
     draft = wire.draft_of(protocol, overrides)
     return await orders.create_order(env, caller, draft, claim=claim, on_duplicate=on_duplicate)
+
+
+async def erase_customer(tx: Tx, partner_id: str, source_id: str) -> int:
+    """Remove the protocols of a customer of the partner; return how many there were."""
+    return await queries.delete_protocols_of(tx, partner_id, source_id)
 
 
 def _found(protocol: Protocol | None) -> Protocol:
