@@ -15,7 +15,10 @@ from fulfillment.kernel.errors import FieldError, ValidationFailed
 from fulfillment.sdk import Order, Protocol
 from fulfillment.sdk.models import LineItem
 
-FromFile = Annotated[Path, Parameter(name="--from", help="A JSON file in the API's form; - is standard input.")]
+FromFile = Annotated[
+    Path,
+    Parameter(name="--from", allow_leading_hyphen=True, help="A JSON file in the API's form; - is standard input."),
+]
 Limit = Annotated[int, Parameter(help="Rows at most.")]
 _SLOTS: Final = ("morning", "afternoon", "evening", "sleep")
 
