@@ -305,14 +305,14 @@ class PartnerSettings(Record):
 
 @dataclass(frozen=True, slots=True)
 class FeedEvent(Record):
-    """One event of the feed. ``payload`` is the body its webhook had."""
+    """One event of the feed. ``data`` is the body its webhook had."""
 
     id: str
     type: str  # order.created, order.shipped ...
     created_at: datetime
     order_id: str | None = None
     order_sequence: int | None = None  # 1, 2, 3 ... for each order, no gap
-    payload: Json = field(default_factory=dict[str, Any], repr=False)
+    data: Json = field(default_factory=dict[str, Any], repr=False)
 
 
 @dataclass(frozen=True, slots=True)
