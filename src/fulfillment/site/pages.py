@@ -56,7 +56,7 @@ CHAPTERS: Final = (
     Chapter("Run", _guides("going-live", "operating", "operating-warehouse")),
 )
 # Reached from the operator's guides; too long for a partner's sidebar.
-MORE: Final = (Place("settings", "settings.md"),)
+MORE: Final = (Place("settings", "settings.md"), Place("runbook", "runbook.md"))
 
 
 @lru_cache(maxsize=8)
