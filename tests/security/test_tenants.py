@@ -47,8 +47,9 @@ def owner(dsns: tuple[str, str]) -> Generator[psycopg.Connection]:
 def tenant_tables(conn: psycopg.Connection) -> dict[str, str]:
     """Return the tables with partners' rows and the column that says whose they are."""
     rows = conn.execute(
-        "SELECT table_name FROM information_schema.columns"
-        " JOIN information_schema.tables USING (table_schema, table_name) WHERE table_schema = 'public' AND column_name = 'partner_id' AND table_type = 'BASE TABLE'"
+        "SELECT table_name FROM information_schema.columns JOIN information_schema.tables"
+        " USING (table_schema, table_name)"
+        " WHERE table_schema = 'public' AND column_name = 'partner_id' AND table_type = 'BASE TABLE'"
     ).fetchall()
     return {name: "partner_id" for (name,) in rows} | OWN_NAME
 

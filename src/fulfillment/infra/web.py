@@ -43,6 +43,9 @@ STATUS_OF: Final[Mapping[Kind, int]] = {
 _BODY_SECONDS: Final = 20.0  # a whole body must have arrived by then
 _MAX_HEADER_BYTES: Final = 32 * 1024
 _MAX_HEADERS: Final = 100
+_MAX_FAULTS: Final = (
+    100  # named in one answer: a body of nothing but faults must not be answered with ten times its size
+)
 _log = logging.getLogger(__name__)
 
 
@@ -141,6 +144,7 @@ class Call:
     template: str = "unmatched"
     context: dict[str, object] = field(default_factory=dict[str, object])
     answer_headers: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
+    last: bool = False  # the connection ends after the answer: this process is stopping
 
     def header(self, name: bytes) -> bytes | None:
         """Return the value of a header (lower-case *name*), or None."""
@@ -316,7 +320,7 @@ def problem(error: FulfillmentError, request_id: str, status: int | None = None)
     if error.errors:
         body["errors"] = [
             {"pointer": fault.pointer, "message": fault.message} | ({"code": fault.code} if fault.code else {})
-            for fault in error.errors
+            for fault in error.errors[:_MAX_FAULTS]
         ]
     body.update(error.extra)
     headers: list[tuple[bytes, bytes]] = list(cast("Sequence[tuple[bytes, bytes]]", error.context.get("headers", ())))
@@ -453,6 +457,7 @@ class Front:
             return _CLIENT_GONE
         except Exception as error:
             answer = self.unexpected(call, error)
+        call.last = self.draining
         await _send_answer(answer, call, send)
         return answer.status
 
@@ -493,7 +498,7 @@ class Front:
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
                 headers = [*message["headers"], *_standing_headers(call)]
-                if status >= 400 and _may_go_on(call):
+                if self.draining or (status >= 400 and _may_go_on(call)):
                     headers.append(_CLOSE)
                 message = dict(message, headers=headers)
             elif head:
@@ -590,7 +595,7 @@ async def _send_answer(answer: Answer, call: Call, send: Send) -> None:
         *answer.headers,
         *call.answer_headers,
     ]
-    if answer.status >= 400 and _may_go_on(call):
+    if call.last or (answer.status >= 400 and _may_go_on(call)):
         headers.append(_CLOSE)
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     body = b"" if call.scope["method"] == "HEAD" else answer.body
