@@ -27,10 +27,13 @@ ACTOR: Final = Actor("sandbox")
 _OWN_LOT_DAYS: Final = 400  # that a lot of the order's own lasts longer than it must
 
 
-async def make_step(env: Env, plan: Plan) -> tuple[Plan, Made]:
+async def make_step(env: Env, plan: Plan, order: Order) -> tuple[Plan, Made]:
     """Make the next step of *plan*, and return the plan behind it with what was made; its time is left as it was.
 
     A step that the order has behind it is not made again.
+
+    Args:
+        order: As it was a moment ago; what matters is looked at again under its lock.
 
     Raises:
         ScenarioOver: There is no next step.
@@ -39,7 +42,6 @@ async def make_step(env: Env, plan: Plan) -> tuple[Plan, Made]:
     step = plan.next
     if step is None:
         raise ScenarioOver("The order's scenario is over.", extra={"scenario": plan.scenario.value})
-    order = await orders.get_any_order(env, plan.order_id)
     partner = await partners.get_partner(env, plan.partner_id)
     at = orders.now_of(env, partner)
     if order.status is OrderStatus.CANCELLED:

@@ -11,10 +11,11 @@ from fulfillment.infra.env import Env
 from fulfillment.kernel.callers import Caller
 from fulfillment.kernel.errors import FieldError, FulfillmentError, Kind, ValidationFailed
 from fulfillment.orders import operating
+from fulfillment.orders.domain import Order
 from fulfillment.partners import service as partners
 from fulfillment.partners.domain import Partner
 from fulfillment.sandbox import acting, domain, planning, queries
-from fulfillment.sandbox.domain import Advanced, ClockNotSet, State
+from fulfillment.sandbox.domain import Advanced, ClockNotSet, Plan, State
 from fulfillment.sandbox.hands import Hand, hand_on
 from fulfillment.sandbox.moments import MovedCaches, moved_env
 from fulfillment.warehouse.service import stepping
@@ -159,18 +160,27 @@ async def run_due(env: Env, partner: Partner, at: datetime, hand: Hand) -> int:
     while True:
         async with env.db.reading(partner.id) as tx:
             plans = await queries.select_due(tx, partner.id, at, _AT_ONCE)
-        for plan in plans:
-            await hand.keep()
-            try:
-                made, _ = await acting.make_step(env, plan)
-            except FulfillmentError as error:
-                if error.kind is Kind.UNAVAILABLE:
-                    raise
-                made = plan
+            found = await operating.select_orders(tx, [plan.order_id for plan in plans])
+        made: list[Plan] = []
+        try:
+            for plan in plans:
+                await hand.keep()
+                made.append(await _try_step(env, plan, found[plan.order_id]))
+        finally:
+            # Together: a step that was made and not noted is made again, which changes nothing.
             await planning.save(env, partner, made, at)
-            steps += 1
+        steps += len(made)
         if len(plans) < _AT_ONCE:
             return steps
+
+
+async def _try_step(env: Env, plan: Plan, order: Order) -> Plan:
+    try:
+        return (await acting.make_step(env, plan, order))[0]
+    except FulfillmentError as error:
+        if error.kind is Kind.UNAVAILABLE:
+            raise
+        return plan
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """Which scenario an order lives through, and when its steps are due."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -36,9 +37,12 @@ async def plan_new(env: Env, partner: Partner) -> int:
             found = await operating.list_orders(
                 tx, Filter(partner.id), PageRequest(_AT_ONCE, Direction.PREVIOUS, (after,))
             )
+            known = await queries.select_planned(tx, [order.id for order in found])
             for order in found[:_AT_ONCE]:
-                made += await _plan_one(env, tx, partner, order, f"{state.seed}/{state.planned + made}")
                 after = order.id
+                if order.id in known:
+                    continue
+                made += await _plan_one(env, tx, partner, order, f"{state.seed}/{state.planned + made}")
             if len(found) <= _AT_ONCE:
                 break
         if made or after > state.planned_after:
@@ -68,17 +72,12 @@ async def plan_of(env: Env, partner: Partner, order_id: str) -> Plan:
     return plan
 
 
-async def save(env: Env, partner: Partner, plan: Plan, at: datetime, *, seconds: int | None = None) -> Plan:
-    """Write *plan* behind a step made at *at*: its next one is due a stage later; a scenario that is over, never.
-
-    Args:
-        seconds: Of the stage; None: the partner's.
-    """
-    stage = timedelta(seconds=seconds or partner.auto_advance_seconds or 0)
-    saved = replace(plan, next_at=None if plan.next is None else at + stage)
-    async with env.db.transaction(partner.id) as tx:
-        await queries.update_plan(tx, saved)
-    return saved
+async def save(env: Env, partner: Partner, plans: Sequence[Plan], at: datetime) -> None:
+    """Write *plans* behind steps made at *at*: the next ones are due a stage later, where there are any."""
+    stage = timedelta(seconds=partner.auto_advance_seconds or 0)
+    async with env.db.transaction(partner.id) as tx, tx.connection.pipeline():
+        for plan in plans:
+            await queries.update_plan(tx, replace(plan, next_at=None if plan.next is None else at + stage))
 
 
 def _begin(state: State) -> str:

@@ -41,6 +41,7 @@ VALUES (%(order_id)s, %(partner_id)s, %(scenario)s, %(dice)s, %(step)s, %(next_a
 SELECT_PLAN: Final = f"""
 SELECT {_PLAN} FROM sandbox_plans WHERE partner_id = %(partner_id)s AND order_id = %(order_id)s
 """
+SELECT_PLANNED: Final = "SELECT order_id FROM sandbox_plans WHERE order_id = ANY (%(order_ids)s)"
 SELECT_DUE: Final = f"""
 SELECT {_PLAN} FROM sandbox_plans
  WHERE partner_id = %(partner_id)s AND next_at <= %(at)s
@@ -115,6 +116,11 @@ async def select_plan(tx: ReadTx, partner_id: str, order_id: str) -> Plan | None
     """Return an order's plan, or None."""
     row = await tx.one_or_none(SELECT_PLAN, partner_id=partner_id, order_id=order_id)
     return _plan(row) if row else None
+
+
+async def select_planned(tx: ReadTx, order_ids: Sequence[str]) -> set[str]:
+    """Return those of *order_ids* that have a plan."""
+    return {row[0] for row in await tx.tuples(SELECT_PLANNED, {"order_ids": list(order_ids)})}
 
 
 async def select_due(tx: ReadTx, partner_id: str, at: datetime, limit: int) -> Sequence[Plan]:

@@ -91,11 +91,11 @@ async def advance_order(
         try:
             while plan.next is not None and not _enough(order, made, to, steps):
                 await hand.keep()
-                plan, step = await acting.make_step(env, plan)
+                plan, step = await acting.make_step(env, plan, order)
                 made.append(step)
                 order = await orders.get_order(env, caller, order_id)
         finally:
-            await planning.save(env, partner, plan, orders.now_of(env, partner))
+            await planning.save(env, partner, [plan], orders.now_of(env, partner))
     wake_workers(env)
     return Moved(order, plan.scenario, made, plan.next)
 

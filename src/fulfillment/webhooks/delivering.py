@@ -152,6 +152,7 @@ class Deliverer:
                 await tx.configure(queries.CONFIGURE)
                 await self._record(tx, ended, unsent)
                 claimed = [] if self._stopping else await self._claim(tx)
+                await self._note_places(tx, claimed)
                 version = await queries.select_partners_version(tx) if claimed else self._targets.version
         except BaseException:
             self._done[:0] = ended
@@ -163,6 +164,13 @@ class Deliverer:
             self._env.caches.drop(partners.PARTNERS)
         self._dispatch(claimed)
         return len(claimed) + len(ended)
+
+    async def _note_places(self, tx: Tx, claimed: Sequence[Claimed]) -> None:
+        for partner_id in sorted({one.partner_id for one in claimed} & set(self._targets.special)):
+            faults = self._targets.special[partner_id].faults
+            if faults is not None:
+                own = [one for one in claimed if one.partner_id == partner_id]
+                await sending.note_places(self._env, tx, faults, own)
 
     async def _watch(self, stopping: asyncio.Event) -> None:
         await stopping.wait()

@@ -150,11 +150,10 @@ SELECT min(due_at) AS at FROM webhook_deliveries
  WHERE partner_id = %(partner_id)s AND status = 'PENDING' AND on_clock AND due_at > %(after)s
 """
 
-SELECT_PLACE: Final = """
-SELECT count(*) AS place
-  FROM webhook_deliveries AS delivery
-  JOIN events AS event ON event.partner_id = delivery.partner_id AND event.id = delivery.event_id
- WHERE delivery.partner_id = %(partner_id)s AND delivery.id <= %(id)s AND event.txid > %(since)s::text::xid8
+SELECT_PLACES: Final = """
+SELECT asked.id, (SELECT count(*) FROM events
+                   WHERE partner_id = %(partner_id)s AND events.id <= asked.id AND txid > %(since)s::text::xid8)
+  FROM unnest(%(ids)s::text[]) AS asked (id)
 """
 
 # What waits behind a failed delivery of its order is due when that is tried again: so it leaves the range that claims
@@ -267,9 +266,10 @@ async def select_next_due(tx: ReadTx, partner_id: str, after: datetime) -> datet
     return (await tx.one(SELECT_NEXT_DUE, partner_id=partner_id, after=after))["at"]
 
 
-async def select_place(tx: ReadTx, partner_id: str, since: str, delivery_id: str) -> int:
-    """Return the place of a delivery among the partner's behind the transaction *since*, from 1."""
-    return (await tx.one(SELECT_PLACE, partner_id=partner_id, since=since, id=delivery_id))["place"]
+async def select_places(tx: ReadTx, partner_id: str, since: str, event_ids: Sequence[str]) -> list[tuple[str, int]]:
+    """Return each event with its place among the partner's behind the transaction *since*, from 1."""
+    params = {"partner_id": partner_id, "since": since, "ids": list(event_ids)}
+    return [(event_id, place) for event_id, place in await tx.tuples(SELECT_PLACES, params)]
 
 
 async def record_streaks(

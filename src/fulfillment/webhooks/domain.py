@@ -193,7 +193,7 @@ class Faults:
     delay_seconds: float = 0.0
     reorder: bool = False  # later events of an order may overtake
     seed: int = 0  # the same seed does the same to the same deliveries
-    since: str = ""  # the id behind which deliveries are counted: chance goes by their place, not by their ids
+    since: str = "0"  # the transaction behind which events are counted: chance goes by their place, not by ids
 
     @classmethod
     def of(cls, value: Mapping[str, Any] | None) -> "Faults | None":
@@ -206,7 +206,7 @@ class Faults:
             float(value.get("delaySeconds", 0)),
             bool(value.get("reorder", False)),
             int(value.get("seed", 0)),
-            str(value.get("since", "")),
+            str(value.get("since", "0")),
         )
 
 

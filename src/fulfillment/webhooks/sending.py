@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 from typing import Final
 
 from fulfillment.infra.caches import Snapshot
+from fulfillment.infra.db import ReadTx
 from fulfillment.infra.env import Env
 from fulfillment.infra.http import Answer, Fault, Poster
 from fulfillment.infra.secrets import SecretUnreadable
@@ -22,6 +23,8 @@ from fulfillment.webhooks.signing import headers_for
 SECRET_UNREADABLE: Final = "secret_unreadable"  # ours: the key that sealed it is not in the ring
 _LONGEST_DELAY_TIMEOUTS: Final = 4 / 3  # with two attempts it must stay below a lease
 _REORDER_SECONDS: Final = 1.5
+_PLACES: Final = "webhooks.places"
+_MOST_PLACES: Final = 10_000  # kept in memory
 _REORDER_CLOCK_SECONDS: Final = 3600.0  # on a test clock, where an order's events lie further apart
 _log = logging.getLogger(__name__)
 
@@ -153,10 +156,26 @@ async def put_off_until(env: Env, target: Target, claimed: Claimed) -> datetime 
     return later if later > target.clock else None
 
 
+async def note_places(env: Env, tx: ReadTx, faults: Faults, claimed: Sequence[Claimed]) -> None:
+    """Learn the places of one partner's events, by which chance decides what becomes of their deliveries."""
+    places: dict[tuple[str, str], int] = env.local.setdefault(_PLACES, {})
+    missing = [one.event_id for one in claimed if (faults.since, one.event_id) not in places]
+    if not missing:
+        return
+    if len(places) > _MOST_PLACES:
+        places.clear()
+    for event_id, place in await delivery_queries.select_places(tx, claimed[0].partner_id, faults.since, missing):
+        places[(faults.since, event_id)] = place
+
+
 async def _chance(env: Env, faults: Faults, claimed: Claimed, attempts: int | None = None) -> Random:
-    # By the delivery's place among its partner's, since ids are never the same twice.
-    async with env.db.reading(claimed.partner_id) as tx:
-        place = await delivery_queries.select_place(tx, claimed.partner_id, faults.since, claimed.id)
+    # By the event's place among its partner's, since ids are never the same twice.
+    key = (faults.since, claimed.event_id)
+    places: dict[tuple[str, str], int] = env.local.setdefault(_PLACES, {})
+    if key not in places:  # the faults were set after it was claimed
+        async with env.db.reading(claimed.partner_id) as tx:
+            await note_places(env, tx, faults, [claimed])
+    place = places[key]
     return Random(f"{faults.seed}/{place}/{claimed.attempts if attempts is None else attempts}")  # noqa: S311
 
 
