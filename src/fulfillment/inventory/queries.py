@@ -1,6 +1,6 @@
 """SQL over lots, inventory_movements and reservations. Lots are locked in the order of their ids, everywhere."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Final
 
@@ -289,16 +289,6 @@ async def select_free_lots(tx: ReadTx, product_ids: Iterable[int]) -> list[LotVi
 async def lock_lots(tx: Tx, product_ids: Iterable[int]) -> list[LotView]:
     """Return the approved lots with anything free, locked until *tx* ends."""
     return [LotView(*row) for row in await tx.tuples(LOCK_LOTS, {"product_ids": arrays.bigints(list(product_ids))})]
-
-
-async def ask_lots(tx: Tx, product_ids: Iterable[int]) -> Callable[[], Awaitable[list[LotView]]]:
-    """Send LOCK_LOTS down a pipeline; what it returns gives the lots once the pipeline has ended."""
-    cursor = await tx.connection.execute(LOCK_LOTS, {"product_ids": arrays.bigints(list(product_ids))})
-
-    async def lots() -> list[LotView]:
-        return [LotView(*row) for row in await cursor.fetchall()]
-
-    return lots
 
 
 async def lock_lots_by_id(tx: Tx, ids: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """What can be done with stock: receive, adjust, promise, give back, take, prove."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Final
@@ -68,11 +68,6 @@ async def view_lots(tx: ReadTx, product_ids: Iterable[int]) -> list[LotView]:
 async def lock_lots(tx: Tx, product_ids: Iterable[int]) -> list[LotView]:
     """Return the approved lots of products with anything free, locked until *tx* ends, by id."""
     return await queries.lock_lots(tx, product_ids)
-
-
-async def ask_lots(tx: Tx, product_ids: Iterable[int]) -> Callable[[], Awaitable[list[LotView]]]:
-    """Do as `lock_lots` inside a pipeline: what it returns gives the lots once the pipeline has ended."""
-    return await queries.ask_lots(tx, product_ids)
 
 
 async def reserve(tx: Tx, picks: Sequence[tuple[str, int, str, int]]) -> None:

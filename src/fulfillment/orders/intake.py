@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from fulfillment.infra import arrays, caches
 from fulfillment.infra.db import DatabaseUnavailable, Tx
 from fulfillment.infra.env import Env
 from fulfillment.infra.wake import wake_workers
@@ -21,7 +20,7 @@ from fulfillment.inventory.allocation import LotBook
 from fulfillment.kernel.errors import FulfillmentError, Unavailable
 from fulfillment.kernel.ids import new_id
 from fulfillment.kernel.times import to_wire as moment
-from fulfillment.orders import queries, wire
+from fulfillment.orders import intake_queries, queries, wire
 from fulfillment.orders.domain import (
     EVENT_OF,
     DuplicateOrder,
@@ -34,7 +33,6 @@ from fulfillment.orders.domain import (
 )
 from fulfillment.orders.idempotency import Claim
 from fulfillment.orders.preparing import Prepared
-from fulfillment.webhooks import service as webhooks
 from fulfillment.webhooks.domain import NewEvent
 
 OnDuplicate = Literal["accept", "hold", "reject"]
@@ -189,28 +187,12 @@ class Intake:
         claims = sorted({asked.claim.identity for asked in batch if asked.claim})
         products = sorted({demand.product_id for asked in batch for demand in asked.prepared.demands})
         since = min(asked.prepared.created_at for asked in batch) - timedelta(days=LOOKALIKE_DAYS)
-        async with tx.connection.pipeline():
-            # The lots first: what is read after the wait for their locks is as true as they are. A twin that is being
-            # created by another process, with the same key or content, holds the same lots.
-            lots = await inventory.ask_lots(tx, products)
-            versions = await tx.connection.execute(caches.SELECT_VERSIONS)
-            keys = (
-                await tx.connection.execute(
-                    queries.SELECT_KEYS, [arrays.texts(column) for column in zip(*claims, strict=True)]
-                )
-                if claims
-                else None
-            )
-            alike = await tx.connection.execute(
-                queries.SELECT_LOOKALIKES,
-                [arrays.bigints(sorted({asked.prepared.content_key for asked in batch})), since],
-            )
-        now = dict(await versions.fetchall())
-        if any(asked.versions != (now["catalog"], now["partners"], now["shipping"]) for asked in batch):
+        lots = await inventory.lock_lots(tx, products)
+        seen = await intake_queries.look(tx, claims, [asked.prepared.content_key for asked in batch], since)
+        now = (seen.versions["catalog"], seen.versions["partners"], seen.versions["shipping"])
+        if any(asked.versions != now for asked in batch):
             raise Stale
-        stored = {tuple(row[:3]): tuple(row[3:]) for row in await keys.fetchall()} if keys else {}
-        twins = {row[0]: (row[1], row[2]) for row in await alike.fetchall()}
-        return LotBook(await lots()), stored, twins
+        return LotBook(lots), seen.stored, seen.lookalikes
 
     def _make(self, asked: Asked, book: LotBook, twins: "_Twins", made: "list[_Made]") -> Created | FulfillmentError:
         prepared = asked.prepared
@@ -231,25 +213,28 @@ class Intake:
         return created
 
     async def _write(self, tx: Tx, made: "list[_Made]") -> None:
-        claims = [(asked.claim, created, order) for asked, order, created, _ in made if asked.claim]
-        async with tx.connection.pipeline():
-            keys = (
-                await queries.insert_keys(tx, _key_columns(claims), _retention(self._env))
-                if claims
-                else None
-            )
-            await inventory.reserve(tx, [(order.id, *pick) for asked, order, _, _ in made for pick in asked.picks])
-            await queries.insert_orders(tx, _order_columns(made))
-            for _, order, _, holds in made:
-                for hold in holds:
-                    await queries.insert_hold(tx, order_id=order.id, partner_id=order.partner_id, **hold)
-            await webhooks.announce(tx, [event for row in made for event in _events_of(row)])
-        if keys is not None and keys.rowcount != len(claims):
+        events = [event for row in made for event in _events_of(row)]
+        keys = [
+            (asked.claim, created.body, order.id, order.created_at) for asked, order, created, _ in made if asked.claim
+        ]
+        free = await intake_queries.write(
+            tx,
+            picks=[(order.id, *pick) for asked, order, _, _ in made for pick in asked.picks],
+            orders=[_row_of(asked, order) for asked, order, _, _ in made],
+            events=events,
+            deliveries=[(new_id(event.created_at), event) for event in events if event.deliver],
+            keys=keys,
+            retention=_retention(self._env),
+        )
+        if free != len(keys):
             raise _Raced
+        for _, order, _, holds in made:
+            for hold in holds:
+                await queries.insert_hold(tx, order_id=order.id, partner_id=order.partner_id, **hold)
 
 
 _Hold = dict[str, object]
-_Stored = dict[tuple[str, ...], tuple[Any, ...]]
+_Stored = dict[tuple[str, str, str], tuple[Any, ...]]
 _Twins = dict[int, tuple[str, datetime]]
 _Made = tuple[Asked, Order, Created, list[_Hold]]
 
@@ -405,34 +390,20 @@ def _events_of(row: "_Made") -> list[NewEvent]:
     ]
 
 
-def _key_columns(claims: Sequence[tuple[Claim | None, Created, Order]]) -> list[list[object]]:
-    # Dated by the partner's present: where it has a test clock, its keys end by that.
-    rows = [
-        (*claim.identity, claim.fingerprint, 201, created.body, order.id, order.created_at)
-        for claim, created, order in claims
-        if claim
-    ]
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _order_columns(made: "Sequence[_Made]") -> list[list[object]]:
-    rows = [
-        (
-            order.id,
-            order.partner_id,
-            order.sequence,
-            order.days_supply,
-            order.shipping_method,
-            order.protocol_id,
-            asked.prepared.draft.customer["sourceId"],
-            order.customer,
-            order.document,
-            order.warnings,
-            order.holds,
-            asked.prepared.content_key,
-            order.release_at,
-            order.created_at,
-        )
-        for asked, order, _, _ in made
-    ]
-    return [list(column) for column in zip(*rows, strict=True)]
+def _row_of(asked: Asked, order: Order) -> tuple[object, ...]:
+    return (
+        order.id,
+        order.partner_id,
+        order.sequence,
+        order.days_supply,
+        order.shipping_method,
+        order.protocol_id,
+        asked.prepared.draft.customer["sourceId"],
+        order.customer,
+        order.document,
+        order.warnings,
+        order.holds,
+        asked.prepared.content_key,
+        order.release_at,
+        order.created_at,
+    )

@@ -1,10 +1,8 @@
 """SQL over orders, holds and idempotency_keys. Every statement that reads an order starts from its partner."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
-
-from psycopg import AsyncCursor
 
 from fulfillment.infra import arrays
 from fulfillment.infra.db import Database, ReadTx, Row, Tx
@@ -55,17 +53,6 @@ SELECT {_COLUMNS} FROM orders
 READ_ORDERS: Final = "SELECT * FROM read_orders(%s, %s)"
 READ_NEWEST: Final = "SELECT * FROM read_newest_orders(%s, %s, %s)"
 
-INSERT_ORDERS: Final = """
-INSERT INTO orders (id, partner_id, sequence, days_supply, shipping_method, protocol_id, customer_source_id, customer,
-                    document, warnings, holds, content_key, release_at, created_at, updated_at)
-SELECT id, partner_id, sequence, days_supply, shipping_method, protocol_id, customer_source_id, customer,
-       document, warnings, holds, content_key, release_at, at, at
-  FROM unnest(%s::text[], %s::text[], %s::int[], %s::smallint[], %s::text[], %s::text[], %s::text[], %s::json[],
-              %s::json[], %s::json[], %s::json[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
-    AS new (id, partner_id, sequence, days_supply, shipping_method, protocol_id, customer_source_id, customer,
-            document, warnings, holds, content_key, release_at, at)
-"""
-
 UPDATE_ORDER: Final = """
 UPDATE orders
    SET status = %(status)s, sequence = %(sequence)s, holds = %(holds)s, fulfillment = %(fulfillment)s,
@@ -88,22 +75,11 @@ SELECT stored.partner_id, stored.operation, stored.key, stored.fingerprint, stor
   JOIN idempotency_keys AS stored USING (partner_id, operation, key)
 """
 
-# A key that has expired makes room; a living one is a twin that was faster, and comes back as a missing row.
-INSERT_KEYS: Final = """
-INSERT INTO idempotency_keys (partner_id, operation, key, fingerprint, status, body, order_id, created_at)
-SELECT partner_id, operation, key, fingerprint, status, body, order_id, at
-  FROM unnest(%s::text[], %s::text[], %s::text[], %s::bytea[], %s::smallint[], %s::bytea[], %s::text[],
-              %s::timestamptz[]) AS new (partner_id, operation, key, fingerprint, status, body, order_id, at)
- ORDER BY partner_id, operation, key
-    ON CONFLICT (partner_id, operation, key) DO UPDATE
-       SET fingerprint = excluded.fingerprint, status = excluded.status, body = excluded.body,
-           order_id = excluded.order_id, created_at = excluded.created_at
-     WHERE idempotency_keys.created_at <= excluded.created_at - %s::interval
-"""
-
 DELETE_OLD_KEYS: Final = """
 DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
-  SELECT ctid FROM idempotency_keys WHERE created_at < %(before)s LIMIT 1000 FOR UPDATE SKIP LOCKED))
+  SELECT ctid FROM idempotency_keys
+   WHERE created_at < %(before)s AND partner_id <> ALL (%(kept)s::text[])
+   LIMIT 1000 FOR UPDATE SKIP LOCKED))
 """
 
 INSERT_HOLD: Final = """
@@ -215,31 +191,6 @@ async def select_page(tx: ReadTx, partner_id: str, status: str | None, request: 
     return [order_of(row) for row in rows]
 
 
-async def insert_orders(tx: Tx, columns: Sequence[Sequence[Any]]) -> None:
-    """Write new orders given by column, in the order of INSERT_ORDERS."""
-    ids, partners, sequences, days, methods, protocols, customer_ids, *rest = columns
-    customers, documents, warnings, holds, content_keys, release_moments, moments = rest
-    await tx.connection.execute(
-        INSERT_ORDERS,
-        (
-            arrays.texts(ids),
-            arrays.texts(partners),
-            arrays.ints(sequences),
-            arrays.smallints(days),
-            arrays.texts(methods),
-            arrays.texts(protocols),
-            arrays.texts(customer_ids),
-            arrays.jsons(customers),
-            arrays.jsons(documents),
-            arrays.jsons(warnings),
-            arrays.jsons(holds),
-            arrays.bigints(content_keys),
-            arrays.moments(release_moments),
-            arrays.moments(moments),
-        ),
-    )
-
-
 async def select_keys(tx: ReadTx, identities: Sequence[tuple[str, str, str]]) -> dict[tuple[str, ...], tuple[Any, ...]]:
     """Return fingerprint, status, body and moment of the keys that are stored, by partner, operation and key."""
     rows = await tx.tuples(SELECT_KEYS, [arrays.texts(column) for column in zip(*identities, strict=True)])
@@ -250,25 +201,6 @@ async def select_lookalike(tx: ReadTx, content_key: int, since: datetime) -> tup
     """Return the id and the moment of the newest order since *since* with this content, or None."""
     rows = await tx.tuples(SELECT_LOOKALIKES, [arrays.bigints([content_key]), since])
     return (rows[0][1], rows[0][2]) if rows else None
-
-
-async def insert_keys(tx: Tx, columns: Sequence[Sequence[Any]], retention: timedelta) -> AsyncCursor[Any]:
-    """Write idempotency keys given by column; the cursor's rowcount is how many were free, once the pipeline ends."""
-    partners, operations, keys, fingerprints, statuses, bodies, orders, moments = columns
-    return await tx.connection.execute(
-        INSERT_KEYS,
-        (
-            arrays.texts(partners),
-            arrays.texts(operations),
-            arrays.texts(keys),
-            arrays.bytes_(fingerprints),
-            arrays.smallints(statuses),
-            arrays.bytes_(bodies),
-            arrays.texts(orders),
-            arrays.moments(moments),
-            retention,
-        ),
-    )
 
 
 async def update_order(tx: Tx, order: Order) -> None:
@@ -287,9 +219,9 @@ async def update_order(tx: Tx, order: Order) -> None:
     )
 
 
-async def delete_old_keys(tx: Tx, before: datetime) -> int:
-    """Remove up to a thousand expired keys; return how many."""
-    return await tx.execute(DELETE_OLD_KEYS, before=before)
+async def delete_old_keys(tx: Tx, before: datetime, kept: Sequence[str]) -> int:
+    """Remove up to a thousand expired keys, but none of the partners *kept*; return how many."""
+    return await tx.execute(DELETE_OLD_KEYS, before=before, kept=list(kept))
 
 
 async def insert_hold(tx: Tx, **values: object) -> None:

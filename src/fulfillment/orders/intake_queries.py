@@ -1,0 +1,201 @@
+"""The intake's two statements: all it has to know beside the lots, and all it writes.
+
+They reach over rooms (lots, reservations, events, deliveries) so that a transaction of many orders is two statements
+and not a dozen: what a driver spends on a statement is what a small batch pays (docs/decisions/0008). Whoever changes
+a table of theirs finds them by its name; the rooms' own functions do the same for every other caller.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from fulfillment.infra import arrays
+from fulfillment.infra.db import Tx
+from fulfillment.orders.idempotency import Claim
+from fulfillment.webhooks.domain import NewEvent
+
+Identity = tuple[str, str, str]  # of a key: partner, operation, key
+Pick = tuple[str, int, str, int]  # order, product, lot, amount
+
+_VERSION: Final = 1
+_KEY: Final = 2
+_LOOKALIKE: Final = 3
+
+# Sent after the lots are locked: what is read after the wait for their locks is as true as they are. A twin that
+# another process is creating at this moment, with the same key or content, holds the same lots.
+LOOK: Final = """
+SELECT 1, name, NULL::text, NULL::text, version, NULL::timestamptz, NULL::bytea, NULL::bytea FROM cache_versions
+UNION ALL
+SELECT 2, stored.partner_id, stored.operation, stored.key, stored.status, stored.created_at, stored.fingerprint,
+       stored.body
+  FROM unnest(%s::text[], %s::text[], %s::text[]) AS asked (partner_id, operation, key)
+  JOIN idempotency_keys AS stored USING (partner_id, operation, key)
+UNION ALL
+SELECT 3, id, NULL, NULL, content_key, created_at, NULL, NULL
+  FROM orders
+ WHERE content_key = ANY(%s::bigint[]) AND status <> 'CANCELLED' AND created_at > %s
+"""
+
+# A key that has expired makes room; a living one is a twin that was faster, and is missing in the count.
+WRITE: Final = """
+WITH taken AS (
+  UPDATE lots SET reserved = lots.reserved + pick.quantity
+    FROM (SELECT lot_id, sum(quantity)::int AS quantity
+            FROM unnest(%s::text[], %s::int[]) AS each (lot_id, quantity) GROUP BY lot_id) AS pick
+   WHERE lots.id = pick.lot_id
+), reserved AS (
+  INSERT INTO reservations (order_id, product_id, lot_id, quantity)
+  SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::int[])
+), made AS (
+  INSERT INTO orders (id, partner_id, sequence, days_supply, shipping_method, protocol_id, customer_source_id, customer,
+                      document, warnings, holds, content_key, release_at, created_at, updated_at)
+  SELECT id, partner_id, sequence, days_supply, shipping_method, protocol_id, customer_source_id, customer,
+         document, warnings, holds, content_key, release_at, at, at
+    FROM unnest(%s::text[], %s::text[], %s::int[], %s::smallint[], %s::text[], %s::text[], %s::text[], %s::json[],
+                %s::json[], %s::json[], %s::json[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
+      AS new (id, partner_id, sequence, days_supply, shipping_method, protocol_id, customer_source_id, customer,
+              document, warnings, holds, content_key, release_at, at)
+), told AS (
+  INSERT INTO events (id, partner_id, order_id, order_sequence, type, payload, created_at)
+  SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::int[], %s::text[], %s::json[], %s::timestamptz[])
+), due AS (
+  INSERT INTO webhook_deliveries (id, event_id, partner_id, order_id, order_sequence, due_at, on_clock, created_at)
+  SELECT id, event_id, partner_id, order_id, order_sequence, at, on_clock, at
+    FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::int[], %s::boolean[], %s::timestamptz[])
+      AS new (id, event_id, partner_id, order_id, order_sequence, on_clock, at)
+), kept AS (
+  INSERT INTO idempotency_keys (partner_id, operation, key, fingerprint, status, body, order_id, created_at)
+  SELECT partner_id, operation, key, fingerprint, 201, body, order_id, at
+    FROM unnest(%s::text[], %s::text[], %s::text[], %s::bytea[], %s::bytea[], %s::text[], %s::timestamptz[])
+      AS new (partner_id, operation, key, fingerprint, body, order_id, at)
+   ORDER BY partner_id, operation, key
+      ON CONFLICT (partner_id, operation, key) DO UPDATE
+         SET fingerprint = excluded.fingerprint, status = excluded.status, body = excluded.body,
+             order_id = excluded.order_id, created_at = excluded.created_at
+       WHERE idempotency_keys.created_at <= excluded.created_at - %s::interval
+  RETURNING 1
+)
+SELECT count(*) FROM kept
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a batch has to know beside its lots."""
+
+    versions: dict[str, int]  # of what processes keep in memory, by name
+    stored: dict[Identity, tuple[Any, ...]]  # fingerprint, status, body, moment: of keys that were used
+    lookalikes: dict[int, tuple[str, datetime]]  # the newest order with a content, by its hash
+
+
+async def look(tx: Tx, claims: Sequence[Identity], content_keys: Sequence[int], since: datetime) -> Seen:
+    """Return the versions of what is remembered, the answers of used keys, and the look-alikes *since*."""
+    partners, operations, keys = zip(*claims, strict=True) if claims else ((), (), ())
+    seen = Seen({}, {}, {})
+    params = (
+        arrays.texts(partners),
+        arrays.texts(operations),
+        arrays.texts(keys),
+        arrays.bigints(content_keys),
+        since,
+    )
+    for kind, a, b, c, number, at, fingerprint, body in await tx.tuples(LOOK, params):
+        if kind == _VERSION:
+            seen.versions[a] = number
+        elif kind == _KEY:
+            seen.stored[(a, b, c)] = (fingerprint, number, body, at)
+        elif number not in seen.lookalikes or seen.lookalikes[number][1] < at:
+            seen.lookalikes[number] = (a, at)
+    return seen
+
+
+async def write(
+    tx: Tx,
+    *,
+    picks: Sequence[Pick],
+    orders: Sequence[tuple[Any, ...]],
+    events: Sequence[NewEvent],
+    deliveries: Sequence[tuple[str, NewEvent]],
+    keys: Sequence[tuple[Claim, bytes, str, datetime]],
+    retention: timedelta,
+) -> int:
+    """Write a batch of orders with all that belongs to them, and return how many of its keys were free.
+
+    Args:
+        picks: What the orders take of the lots, which are locked.
+        orders: Rows in the order of the statement's columns.
+        deliveries: An id and the event it delivers.
+        keys: A claim, its answer, its order, its moment.
+        retention: How long a key holds.
+    """
+    order_ids, products, lots, amounts = zip(*picks, strict=True)
+    lot_ids, quantities = arrays.texts(lots), arrays.ints(amounts)
+    params = (
+        *(lot_ids, quantities),
+        *(arrays.texts(order_ids), arrays.bigints(products), lot_ids, quantities),
+        *_order_columns(orders),
+        *_event_columns(events),
+        *_delivery_columns(deliveries),
+        *_key_columns(keys),
+        retention,
+    )
+    return (await tx.tuples(WRITE, params))[0][0]
+
+
+def _order_columns(rows: Sequence[tuple[Any, ...]]) -> tuple[arrays.Array, ...]:
+    ids, partners, sequences, days, methods, protocols, customer_ids, *rest = zip(*rows, strict=True)
+    customers, documents, warnings, holds, content_keys, release_moments, moments = rest
+    return (
+        arrays.texts(ids),
+        arrays.texts(partners),
+        arrays.ints(sequences),
+        arrays.smallints(days),
+        arrays.texts(methods),
+        arrays.texts(protocols),
+        arrays.texts(customer_ids),
+        arrays.jsons(customers),
+        arrays.jsons(documents),
+        arrays.jsons(warnings),
+        arrays.jsons(holds),
+        arrays.bigints(content_keys),
+        arrays.moments(release_moments),
+        arrays.moments(moments),
+    )
+
+
+def _event_columns(events: Sequence[NewEvent]) -> tuple[arrays.Array, ...]:
+    return (
+        arrays.texts([event.id for event in events]),
+        arrays.texts([event.partner_id for event in events]),
+        arrays.texts([event.order_id for event in events]),
+        arrays.optional_ints([event.order_sequence for event in events]),
+        arrays.texts([event.type for event in events]),
+        arrays.jsons([event.payload for event in events]),
+        arrays.moments([event.created_at for event in events]),
+    )
+
+
+def _delivery_columns(deliveries: Sequence[tuple[str, NewEvent]]) -> tuple[arrays.Array, ...]:
+    events = [event for _, event in deliveries]
+    return (
+        arrays.texts([id_ for id_, _ in deliveries]),
+        arrays.texts([event.id for event in events]),
+        arrays.texts([event.partner_id for event in events]),
+        arrays.texts([event.order_id for event in events]),
+        arrays.optional_ints([event.order_sequence for event in events]),
+        arrays.booleans([event.on_clock for event in events]),
+        arrays.moments([event.created_at for event in events]),
+    )
+
+
+def _key_columns(keys: Sequence[tuple[Claim, bytes, str, datetime]]) -> tuple[arrays.Array, ...]:
+    return (
+        arrays.texts([claim.partner_id for claim, _, _, _ in keys]),
+        arrays.texts([claim.operation for claim, _, _, _ in keys]),
+        arrays.texts([claim.key for claim, _, _, _ in keys]),
+        arrays.bytes_([claim.fingerprint for claim, _, _, _ in keys]),
+        arrays.bytes_([body for _, body, _, _ in keys]),
+        arrays.texts([order_id for _, _, order_id, _ in keys]),
+        arrays.moments([at for _, _, _, at in keys]),
+    )
