@@ -22,8 +22,8 @@ from fulfillment.infra import settings as settings_module
 from fulfillment.infra.caches import Caches
 from fulfillment.infra.db import ALL_TENANTS, Database
 from fulfillment.infra.env import Env
-from fulfillment.infra.logs import AccessLog
 from fulfillment.infra.exposing import exposing
+from fulfillment.infra.logs import AccessLog
 from fulfillment.infra.metrics import Metrics, metrics_of
 from fulfillment.infra.protocol import GuardedProtocol, sweep
 from fulfillment.infra.secrets import Secrets, load_or_create
@@ -54,6 +54,8 @@ HOT: tuple[HotRoute, ...] = (
 )
 _READY_SECONDS = 2.0
 _GRACEFUL_SECONDS = 12
+_NEWCOMER_SECONDS = 0.1  # between two looks at connections without a request, when stopping
+_NEWCOMER_LOOKS = 10
 
 
 def create_app(env: Env, *, access_log: AccessLog | None = None) -> Front:
@@ -223,8 +225,20 @@ class _Server(uvicorn.Server):
         self._front.draining = True
         for listener in sockets or ():
             asyncio.get_running_loop().remove_reader(listener)
+        await self._serve_newcomers()
         await super().shutdown(sockets)
         self._sweeping.cancel()
+
+    async def _serve_newcomers(self) -> None:
+        """Wait for the requests of connections that were taken a moment ago: they are about to come."""
+        for _ in range(_NEWCOMER_LOOKS):
+            await asyncio.sleep(_NEWCOMER_SECONDS)
+            if not self._connecting and all(self._has_asked(one) for one in self.server_state.connections):
+                return
+
+    @staticmethod
+    def _has_asked(connection: object) -> bool:
+        return not isinstance(connection, GuardedProtocol) or connection.cycle is not None
 
     def measure(self, metrics: Metrics) -> None:
         """Show what is under way."""

@@ -498,6 +498,8 @@ class Front:
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
                 headers = [*message["headers"], *_standing_headers(call)]
+                if not any(name == b"cache-control" for name, _ in headers):
+                    headers.append(_NOT_KEPT)
                 if self.draining or (status >= 400 and _may_go_on(call)):
                     headers.append(_CLOSE)
                 message = dict(message, headers=headers)
@@ -539,6 +541,7 @@ _RESERVED: Final = frozenset({"preview", "bulk"})  # paths beside /orders/{order
 _CLIENT_GONE: Final = 499  # for the log: nobody is there to read it
 _PROBLEM: Final = "application/problem+json"
 _CLOSE: Final = (b"connection", b"close")
+_NOT_KEPT: Final = (b"cache-control", b"no-store")
 _DIGITS_OF_A_SMALL_BODY: Final = 5  # up to 99,999 bytes the server reads what is left and goes on
 _STANDING: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -589,7 +592,7 @@ async def _send_answer(answer: Answer, call: Call, send: Send) -> None:
     headers = [
         (b"content-type", answer.content_type),
         (b"content-length", str(len(answer.body)).encode()),
-        (b"cache-control", b"no-store"),
+        _NOT_KEPT,
         (b"x-request-id", call.request_id.encode()),
         *_STANDING,
         *answer.headers,
