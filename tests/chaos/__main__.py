@@ -1,17 +1,20 @@
 """Runs the play: `python -m tests.chaos [--seconds N] [--seed S] [--fault NAME ...]`; status 1 on any violation."""
 
 import argparse
+import json
 import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.chaos.checker import Verdict, judge
+from tests.chaos import mutants, overload, rolling
+from tests.chaos.checker import QUIET_SECONDS, Verdict, judge
 from tests.chaos.clients import Crowd
 from tests.chaos.faults import LONG, SHORT, Weather
 from tests.chaos.proxy import Proxy
@@ -27,15 +30,43 @@ def main() -> int:
     """Play what was asked for, and return the exit status."""
     arguments = _arguments()
     console = Console(soft_wrap=True)
-    faults = arguments.fault or [*(LONG if arguments.seconds is None else SHORT), *_CONSTANT]
-    violations = soup(
-        console, arguments.seconds or _LONG_SECONDS, arguments.seed, faults, long=arguments.seconds is None
-    )
-    return 1 if violations else 0
+    acts = [arguments.only] if arguments.only else ["soup", "rolling"] if arguments.seconds else list(_ACTS)
+    broken = 0
+    for act in acts:
+        broken += _ACTS[act](console, arguments)
+    console.print("Nothing was found." if not broken else f"{broken} promises were broken.")
+    return 1 if broken else 0
 
 
-def soup(console: Console, seconds: float, seed: int, faults: list[str], *, long: bool) -> int:
+def _soup(console: Console, arguments: argparse.Namespace) -> int:
+    long = arguments.seconds is None
+    faults = arguments.fault or [*(LONG if long else SHORT), *_CONSTANT]
+    return soup(console, arguments.seconds or _LONG_SECONDS, arguments, faults, long=long)
+
+
+def _rolling(console: Console, arguments: argparse.Namespace) -> int:
+    return report(console, "Rolling restart under load", rolling.play(arguments.seed))
+
+
+def _overload(console: Console, arguments: argparse.Namespace) -> int:
+    return report(console, "Three times the capacity", overload.play(arguments.seed))
+
+
+def _mutants(console: Console, arguments: argparse.Namespace) -> int:
+    found = mutants.hunt(arguments.seed)
+    table = Table("what was broken", "what the play said", title="Bugs on purpose", title_justify="left")
+    for name, said in found.items():
+        table.add_row(name, said)
+    console.print(table)
+    return sum(not said.startswith("seen") for said in found.values())
+
+
+_ACTS: Final = {"soup": _soup, "rolling": _rolling, "overload": _overload, "mutants": _mutants}
+
+
+def soup(console: Console, seconds: float, arguments: argparse.Namespace, faults: list[str], *, long: bool) -> int:
     """Let faults happen under load for *seconds*, judge, and return how many promises were broken."""
+    seed: int = arguments.seed
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     folder.chmod(0o711)
     stage = Stage(folder, seed=seed, tmpfs_megabytes=_TMPFS_MEGABYTES if "disk" in faults else 0)
@@ -69,7 +100,10 @@ def soup(console: Console, seconds: float, seed: int, faults: list[str], *, long
         crowd.stop()
         stage.heal()
         crowd.journal.faults += weather.errors
-        verdicts = judge(stage, crowd.journal)
+        verdicts = judge(stage, crowd.journal, quiet_seconds=arguments.quiet_seconds)
+        if arguments.verdicts:
+            counts = {verdict.name: len(verdict.violations) for verdict in verdicts}
+            Path(arguments.verdicts).write_text(json.dumps(counts))
         happened = ", ".join(f"{name} {count}" for name, count in sorted(weather.happened.items()))
         console.print(f"Happened: {happened}; cuts {proxy.cuts}")
         console.print(dict(sorted(crowd.journal.statuses.items())))
@@ -104,6 +138,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="length of the load; default: everything, some eight minutes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fault", action="append", choices=[*LONG, *_CONSTANT], help="only these; may be repeated")
+    parser.add_argument("--only", choices=list(_ACTS), help="only this act")
+    parser.add_argument("--quiet-seconds", type=float, default=QUIET_SECONDS, help="for the deliveries to end")
+    parser.add_argument("--verdicts", help="a file for the number of violations by name, as JSON")
     return parser.parse_args()
 
 

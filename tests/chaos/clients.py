@@ -19,7 +19,8 @@ from tests.chaos.stage import Stage
 DAYS: Final = 30
 PRODUCTS: Final = tuple(range(88_000_000_001, 88_000_000_007))
 SCARCE: Final = 88_000_000_000
-SCARCE_PILLS: Final = 3_000
+SCARCE_PILLS: Final = 6_000
+SCARCE_LOT: Final = 120
 _PLENTY: Final = 50_000_000
 _TIMEOUT_SECONDS: Final = 20.0
 _LONGEST_TRY_SECONDS: Final = 120.0  # of one operation, all tries together
@@ -91,7 +92,8 @@ class Crowd:
         """Make the stock."""
         for product in PRODUCTS:
             self.stage.office.product(product, [_PLENTY // 2, _PLENTY // 2])
-        self.stage.office.product(SCARCE, [SCARCE_PILLS // 2, SCARCE_PILLS // 2])
+        # Many small lots: at the end of each, two processes may want the same last pills.
+        self.stage.office.product(SCARCE, [SCARCE_LOT] * (SCARCE_PILLS // SCARCE_LOT))
 
     def start(self, *, creators: int = 5, cancellers: int = 1, movers: int = 2) -> None:
         """Begin."""
@@ -319,7 +321,7 @@ def _settles(answer: httpx2.Response) -> bool:
 
 def _an_order(chance: random.Random, partner: int) -> tuple[Placed, dict[str, Any]]:
     products = chance.sample(PRODUCTS, chance.randrange(1, 5))
-    if chance.random() < 0.15:
+    if chance.random() < 0.25:
         products.append(SCARCE)
         chance.shuffle(products)
     quantities = {product: chance.randrange(1, 4) for product in products}

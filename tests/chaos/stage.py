@@ -214,7 +214,7 @@ class Office:
         await catalog.import_products(self._env, [product])
         at = self._env.now()
         for place, pills in enumerate(lots, 1):
-            lot = NewLot(product_id, f"C{place}", at.date() + timedelta(days=300 * place), pills)
+            lot = NewLot(product_id, f"C{place}", at.date() + timedelta(days=300 + 30 * place), pills)
             async with self._env.db.transaction(ALL_TENANTS) as tx:
                 await inventory.receive_lot(tx, lot, "chaos", at)
 

@@ -1,0 +1,124 @@
+"""Shows that the judge sees: the code is broken on purpose in a copy, and the play has to find out."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import fulfillment
+
+_SECONDS: Final = 20
+_LATER: Final = '''
+async def announce(tx: Tx, events: Sequence[NewEvent]) -> None:
+    """Write *events* in a transaction of their own, a little later."""
+    import asyncio
+
+    from fulfillment.infra.db import Database
+
+    async def later() -> None:
+        await asyncio.sleep(0.1)
+        db = Database(dsn, size=1)
+        async with db.transaction("*") as own:
+            await _announce(own, events)
+        await db.close()
+
+    dsn = tx.connection.info.dsn
+    _TASKS.append(asyncio.create_task(later()))
+
+
+_TASKS: list[object] = []
+
+
+async def _announce(tx: Tx, events: Sequence[NewEvent]) -> None:
+'''
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One class of bug."""
+
+    name: str
+    changes: tuple[tuple[str, str, str], ...]  # file, text, what it becomes
+    faults: tuple[str, ...]
+    seen_by: frozenset[str]  # the verdicts of which one at least must be broken
+
+
+MUTANTS: Final = (
+    Mutant(
+        "no idempotency key",
+        (
+            (
+                "orders/http.py",
+                "return Claim(caller.partner_id, operation, key, fingerprint(path, content)) if key is not None else None",  # noqa: E501
+                "return None",
+            ),
+        ),
+        ("cut", "api", "backend"),
+        frozenset({"I2"}),
+    ),
+    Mutant(
+        "stock read, then written",
+        (
+            ("inventory/queries.py", " ORDER BY id\n   FOR NO KEY UPDATE\n\"\"\"\n\nLOCK_LOTS_BY_ID", ' ORDER BY id\n"""\n\nLOCK_LOTS_BY_ID'),
+            ("migrations/20261123000001_create_core.sql", "CHECK (reserved BETWEEN 0 AND on_hand)", "CHECK (true)"),
+        ),
+        ("worker",),
+        frozenset({"I3"}),
+    ),
+    Mutant(
+        "commits that do not wait for the disk",
+        (("infra/embedded/cluster.py", "synchronous_commit = on\n", "synchronous_commit = off\nwal_writer_delay = 2s\n"),),
+        ("postmaster", "immediate"),
+        frozenset({"I1", "I2"}),
+    ),
+    Mutant(
+        "events outside of the transaction",
+        (("webhooks/service.py", "async def announce(tx: Tx, events: Sequence[NewEvent]) -> None:\n", _LATER),),
+        ("api", "postmaster"),
+        frozenset({"I4/I6"}),
+    ),
+)  # fmt: skip
+
+
+def hunt(seed: int) -> dict[str, str]:
+    """Return by mutant's name what became of it: "seen by ..." or "not seen ..."."""
+    return {mutant.name: _play(mutant, seed) for mutant in MUTANTS}
+
+
+def _play(mutant: Mutant, seed: int) -> str:
+    folder = Path(tempfile.mkdtemp(prefix="mutant-"))
+    try:
+        _write(mutant, folder)
+        verdicts = folder / "verdicts.json"
+        command = [sys.executable, "-m", "tests.chaos", "--only", "soup", "--seconds", str(_SECONDS)]
+        command += ["--seed", str(seed), "--verdicts", str(verdicts), "--quiet-seconds", "20"]
+        for fault in mutant.faults:
+            command += ["--fault", fault]
+        done = subprocess.run(
+            command, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False
+        )
+        if not verdicts.exists():
+            return "not seen: the play itself broke: " + (done.stderr or done.stdout)[-500:]
+        broken = {name: count for name, count in json.loads(verdicts.read_text()).items() if count}
+        if mutant.seen_by & set(broken):
+            return "seen by " + ", ".join(f"{name} ({count})" for name, count in broken.items())
+        return f"not seen; broken were {broken}"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(mutant: Mutant, folder: Path) -> None:
+    source = Path(fulfillment.__file__).parent
+    copy = folder / "fulfillment"
+    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, text, other in mutant.changes:
+        path = copy / name
+        before = path.read_text()
+        if text not in before:
+            raise LookupError(f"{mutant.name}: {name} no longer holds what is to be broken: {text!r}")
+        path.write_text(before.replace(text, other, 1))
