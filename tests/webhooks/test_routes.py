@@ -289,7 +289,8 @@ async def test_replay_of_what_failed_leaves_out_what_was_delivered(env: Env, api
         await stage.happen(dead, dead)
         await stage.deliver()
         await stage.set_url(good.url)
-        await stage.happen(stage.new_order())
+        taken = stage.new_order()
+        await stage.happen(taken, taken)
         await stage.deliver()
         before = len(good.requests)
         span = {"since": to_wire(env.now() - timedelta(hours=1)), "until": _later(env)}
@@ -301,7 +302,9 @@ async def test_replay_of_what_failed_leaves_out_what_was_delivered(env: Env, api
         await stage.deliver()
 
     assert job["total"] == 1
-    assert [one.headers["x-juniper-sequence"] for one in good.requests[before:]] == ["2"]
+    assert [(dead in one.body.decode(), one.headers["x-juniper-sequence"]) for one in good.requests[before:]] == [
+        (True, "2")
+    ]
 
 
 @pytest.mark.parametrize(
