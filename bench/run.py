@@ -249,6 +249,7 @@ def _floors(server, seeded, environment, results, options, folder, owner) -> Non
             str(options.processes),
         ],
         stdout=subprocess.PIPE,
+        start_new_session=True,  # it has children: they are stopped with it
     )
     assert floor.stdout is not None
     floor.stdout.readline()
@@ -279,7 +280,7 @@ def _floors(server, seeded, environment, results, options, folder, owner) -> Non
             lambda connections, seconds: load.wrk(url, "get.lua", connections, seconds, {"PATHS": str(file)}, None),
         )
     finally:
-        floor.terminate()
+        os.killpg(floor.pid, signal.SIGTERM)
         floor.wait(20)
     _limits(server, seeded, results, options, folder)
 
