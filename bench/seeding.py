@@ -16,7 +16,8 @@ from fulfillment.partners import service as partners
 
 WORDS = """
 omega fish oil magnesium zinc vitamin calm focus sleep energy daily turmeric ashwagandha collagen probiotic iron
-selenium biotin folate lutein berberine quercetin creatine glycine taurine rhodiola ginseng garlic elderberry echinacea melatonin
+selenium biotin folate lutein berberine quercetin creatine glycine taurine rhodiola ginseng garlic elderberry
+echinacea melatonin
 valerian theanine choline inositol chromium copper iodine boron krill algae spirulina
 """.split()  # noqa: SIM905 - words read better than a list of them
 
