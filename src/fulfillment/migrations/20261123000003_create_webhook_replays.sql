@@ -15,6 +15,9 @@ DROP INDEX webhook_deliveries_waiting, webhook_deliveries_event;
 CREATE INDEX webhook_deliveries_order ON webhook_deliveries (order_id, order_sequence) WHERE order_id IS NOT NULL;
 CREATE INDEX webhook_deliveries_event ON webhook_deliveries (event_id) WHERE order_id IS NULL;
 
+-- The log of what failed: few rows among very many.
+CREATE INDEX webhook_deliveries_failed ON webhook_deliveries (partner_id, id) WHERE status = 'FAILED';
+
 ALTER TABLE webhook_deliveries ADD COLUMN replay_id text COLLATE "C";
 CREATE INDEX webhook_deliveries_replay ON webhook_deliveries (replay_id) WHERE replay_id IS NOT NULL;
 

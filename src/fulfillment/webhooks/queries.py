@@ -34,7 +34,10 @@ _EVENT: Final = """
 event.id, event.era, event.txid, event.type, event.order_id, event.order_sequence, event.payload, event.created_at
 """
 _SHOWN: Final = "id, era, txid::text, type, order_id, order_sequence, payload::text, created_at"
-_SETTLED: Final = "(event.era < current_event_era() OR event.txid < pg_snapshot_xmin(pg_current_snapshot()))"
+# Sub-selects, so that they are asked once and not for each row.
+_SETTLED: Final = """
+(event.era, event.txid) < ((SELECT current_event_era()), (SELECT pg_snapshot_xmin(pg_current_snapshot())))
+"""
 _BEHIND: Final = "(event.era, event.txid, event.id) > (%(era)s, %(txid)s::xid8, %(after)s)"
 
 # Nothing of a transaction is shown while an older one still runs: what that one writes would be behind the reader.
@@ -134,7 +137,13 @@ async def insert_deliveries(tx: Tx, columns: Sequence[Sequence[Any]]) -> None:
 async def select_feed(
     tx: ReadTx, partner_id: str, wanted: FeedFilter, after: FeedKey, *, limit: int, looks: int
 ) -> tuple[list[Event], FeedKey, bool]:
-    """Return events behind *after*, oldest first, the last place looked at, and whether there is more to look at."""
+    """Return events behind *after*, oldest first, the last place looked at, and whether there is more to look at.
+
+    Args:
+        looks: How many events a filter looks at.
+    """
+    filtered = wanted.type is not None or wanted.undelivered
+    looks = looks if filtered else limit + 1
     params = _params(partner_id, after) | {
         "type": wanted.type,
         "undelivered": wanted.undelivered,
@@ -151,7 +160,7 @@ async def select_feed(
     events = [_event(row[:8]) for row in rows if row[0] is not None]
     era, txid, id_, looked = rows[0][8:]
     if len(events) == limit:
-        return events, events[-1].key, True
+        return events, events[-1].key, filtered or looked > limit
     return events, FeedKey(era, int(txid), id_), looked == looks
 
 
