@@ -8,16 +8,18 @@ from fastapi.responses import Response
 from fulfillment.infra.web import StrictRoute
 from fulfillment.oauth.http import CallDep, CallerDep
 from fulfillment.orders import bulk
+from fulfillment.orders.domain import InvalidIdempotencyKey
 from fulfillment.orders.idempotency import read_key
 from fulfillment.orders.preview_routes import OnDuplicateParam
 
 router: Final = APIRouter(tags=["Orders"], route_class=StrictRoute)
 
+_LONGEST_KEY: Final = 250  # a row's place has room behind it
 _KEY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "Of the whole request: a row without a key of its own gets this one with / and its place.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 250},
+    "schema": {"type": "string", "minLength": 1, "maxLength": _LONGEST_KEY, "pattern": "^[!-~]+$"},
 }
 _ORDER: Final = {"$ref": "#/components/schemas/OrderCreate"}
 _BODY: Final = {
@@ -94,6 +96,8 @@ async def create_orders_bulk(call: CallDep, caller: CallerDep, on_duplicate: OnD
     A row's key is an Idempotency-Key of createOrder: a row sent again, in whatever request, is never made twice.
     """
     key = read_key(call.headers(b"idempotency-key"))
+    if key is not None and len(key) > _LONGEST_KEY:
+        raise InvalidIdempotencyKey(f"An Idempotency-Key of a whole request has {_LONGEST_KEY} characters at most.")
     rows = bulk.read_rows(await call.json(), key)
     answer = await bulk.create_orders(call.env, bulk.Ask(caller, call.request_id, on_duplicate), rows)
     return Response(answer.body, answer.status, media_type="application/json")

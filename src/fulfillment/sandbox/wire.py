@@ -3,7 +3,16 @@
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    model_validator,
+)
 
 from fulfillment.infra import jsontext
 from fulfillment.kernel.times import to_wire as moment
@@ -61,7 +70,7 @@ class AdvanceIn(_In):
     @model_validator(mode="after")
     def one_of_three(self) -> Self:
         """Refuse none or several."""
-        if sum(value is not None for value in (self.to, self.steps, self.scenario)) != 1:
+        if [getattr(self, name) is None for name in self.model_fields_set] != [False]:
             raise ValueError("Give exactly one of: to, steps, scenario")
         return self
 
@@ -69,13 +78,15 @@ class AdvanceIn(_In):
 class FaultsIn(_In):
     """What is to go wrong with deliveries."""
 
-    drop: Annotated[float, Field(ge=0, le=1, description="The share of attempts that never arrive")] = 0.0
-    duplicate: Annotated[float, Field(ge=0, le=1, description="The share of attempts that arrive twice")] = 0.0
+    drop: Annotated[float, Strict(), Field(ge=0, le=1, description="The share of attempts that never arrive")] = 0.0
+    duplicate: Annotated[float, Strict(), Field(ge=0, le=1, description="The share of attempts that arrive twice")] = (
+        0.0
+    )
     delaySeconds: Annotated[
-        float, Field(ge=0, le=86_400, description="How late deliveries leave; in real time 20 at most")
+        float, Strict(), Field(ge=0, le=86_400, description="How late deliveries leave; in real time 20 at most")
     ] = 0.0
-    reorder: Annotated[bool, Field(description="Later events of an order may overtake earlier ones")] = False
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    reorder: Annotated[bool, Strict(), Field(description="Later events of an order may overtake earlier ones")] = False
+    seed: Annotated[Whole, Field(ge=0, le=2**31 - 1)] = 0
 
 
 def clock_json(partner: Partner, state: State | None, now: datetime) -> dict[str, Any]:
