@@ -109,6 +109,14 @@ def test_the_environment_stands_in_for_a_login(run: Run, server: ServerProcess, 
     assert "Acme Health" in run("settings", "show").out
 
 
+def test_in_a_sandboxs_folder_the_demo_partner_is_meant(run: Run, server: ServerProcess, home: Path):
+    """Without a login a command speaks for the demo partner of ./var; a profile that is named must be there."""
+    (home / "var").symlink_to(server.folder)
+
+    assert "Acme Health" in run("settings", "show").out
+    assert run("settings", "show", "--profile", "default").status == 3
+
+
 def test_a_profile_is_chosen_by_name(run: Run, server: ServerProcess, monkeypatch: pytest.MonkeyPatch):
     """--profile and JUNIPER_PROFILE choose a login; a name that can't be a file's is refused."""
     run("login", "--profile", "other", "--from", server.folder / "demo.json")

@@ -15,16 +15,20 @@ from tests.serving import ServerProcess
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "quickstart.md"
 _BLOCK = re.compile(r"^```(\w+)( server)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+pytestmark = [
+    pytest.mark.xdist_group("quickstart"),
+    pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed"),
+]
 
 
-@pytest.fixture
-def clean(tmp_path: Path) -> Iterator[tuple[Path, ServerProcess]]:
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, ServerProcess]]:
     """An empty folder in which `make run` has just been typed: only var/ is there."""
-    server = ServerProcess(tmp_path / "var", arguments=())
+    folder = tmp_path_factory.mktemp("quickstart")
+    server = ServerProcess(folder / "var", arguments=())
     server.folder.mkdir()
     server.start()
-    yield tmp_path, server
+    yield folder, server
     server.stop()
 
 

@@ -17,6 +17,7 @@ Profile = Annotated[
     str | None, Parameter(help="The login to use (JUNIPER_PROFILE, else default); see `fulfillment login`.")
 ]
 DEFAULT: Final = "default"
+_DEMO: Final = Path("var/demo.json")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DATABASE_SETTINGS: Final = ("FULFILLMENT_DATABASE_URL", "FULFILLMENT_DATA_DIR")
 
@@ -34,6 +35,8 @@ def connect(profile: str | None) -> Client:
 def find(profile: str | None) -> Connection:
     """Return where the API is: the profile named here, JUNIPER_API_URL and the like, or the profile of the login.
 
+    Without any of them, in the folder of a sandbox, it is the demo partner of that sandbox.
+
     Raises:
         ConfigurationError: There is no such profile, or nobody is logged in.
     """
@@ -41,6 +44,8 @@ def find(profile: str | None) -> Connection:
         return Connection.from_env()
     name = profile or os.environ.get("JUNIPER_PROFILE") or DEFAULT
     path = place(name)
+    if not path.exists() and name == DEFAULT and profile is None and _DEMO.exists():
+        return Connection.from_file(_DEMO)
     if not path.exists():
         raise ConfigurationError(
             f"there is no login {name!r}: run `fulfillment login"
