@@ -50,7 +50,7 @@ CREATE INDEX shipments_number ON shipments (tracking_number, id);
 
 -- What carriers sent us, so that the same message counts once.
 CREATE TABLE tracking_messages (
-  key text COLLATE "C" PRIMARY KEY,       -- the sender and its own id, or a hash of the content
+  key text COLLATE "C" PRIMARY KEY,       -- the sender, and a hash of its message's id or, without one, of the message
   received_at timestamptz NOT NULL
 );
 CREATE INDEX tracking_messages_received ON tracking_messages USING brin (received_at);

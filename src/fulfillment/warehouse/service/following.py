@@ -97,10 +97,9 @@ async def _take_in(env: Env, source: str, update: TrackingUpdate, body: Mapping[
 
 
 def _key(source: str, update: TrackingUpdate, body: Mapping[str, object]) -> str:
-    if update.event_id:
-        return f"{source}:{update.event_id}:{update.tracking_number}"[:400]
-    content = json.dumps(body, sort_keys=True).encode()
-    return f"{source}:sha256:{hashlib.sha256(content).hexdigest()}:{update.tracking_number}"
+    said = update.event_id or json.dumps(body, sort_keys=True)
+    digest = hashlib.sha256(f"{said}\n{update.tracking_number}".encode()).hexdigest()
+    return f"{source}:{digest}"
 
 
 async def _follow(locked: Locked, checkpoints: Sequence[Checkpoint], tracking_number: str | None) -> Step:
