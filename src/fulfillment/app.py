@@ -39,6 +39,7 @@ from fulfillment.partners import request_log
 from fulfillment.partners import routes as partner_routes
 from fulfillment.protocols import routes as protocol_routes
 from fulfillment.sandbox import routes as sandbox_routes
+from fulfillment.shipping import addresses
 from fulfillment.shipping import routes as shipping_routes
 from fulfillment.site import routes as site_routes
 from fulfillment.warehouse.routes import every as warehouse_routes
@@ -228,6 +229,8 @@ class _Server(uvicorn.Server):
         await self._serve_newcomers()
         await super().shutdown(sockets)
         self._sweeping.cancel()
+        # uvicorn would raise the signal again and so end the process before what we still have to write is written.
+        self._captured_signals.clear()
 
     async def _serve_newcomers(self) -> None:
         """Wait for the requests of connections that were taken a moment ago: they are about to come."""
@@ -262,6 +265,8 @@ def make_server(env: Env, front: Front, ready: Callable[[], None] = lambda: None
     """Return the HTTP server of *front* under the settings; *ready* is called once it serves."""
     settings = env.settings
     measure_intake(env)
+    # Now, not at the first order: reading the ZIP codes holds up everything else in the process.
+    addresses.warm()
     GuardedProtocol.max_connections = settings.max_connections
     config = uvicorn.Config(
         front,
