@@ -1,5 +1,6 @@
 """Logs: one JSON line an event, one a request, never a word of personal data."""
 
+import asyncio
 import json
 import logging
 import sys
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _FLUSH_SECONDS: Final = 0.25
+_MOST_LINES: Final = 500
 
 
 class JsonLines(logging.Formatter):
@@ -69,7 +71,7 @@ class AccessLog:
         self._stream = stream
         self._text = text
         self._lines: list[str] = []
-        self._flushed = time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
 
     def write(self, call: "Call", status: int, seconds: float) -> None:
         """Add the line of one request."""
@@ -90,8 +92,10 @@ class AccessLog:
             else f"{_moment(now)[11:19]} {method:6} {call.template} {status} {seconds * 1000:.1f} ms "
             f"{code or ''} {call.request_id}\n"
         )
-        if len(self._lines) > 500 or time.monotonic() - self._flushed > _FLUSH_SECONDS:
+        if len(self._lines) > _MOST_LINES:
             self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
 
     def flush(self) -> None:
         """Write what waits."""
@@ -99,7 +103,9 @@ class AccessLog:
             lines, self._lines = self._lines, []
             self._stream.write("".join(lines))
             self._stream.flush()
-        self._flushed = time.monotonic()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     @staticmethod
     def _extra(context: Mapping[str, object]) -> str:
