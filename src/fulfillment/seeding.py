@@ -19,6 +19,8 @@ from fulfillment.inventory import seeding as inventory
 from fulfillment.kernel.callers import Scope
 from fulfillment.oauth import service as oauth
 from fulfillment.partners import service as partners
+from fulfillment.sandbox.domain import MAGIC_PRODUCTS
+from fulfillment.sandbox.seeding import seed_magic_products
 
 PARTNER: Final = "Acme Health"
 DISCOUNT: Final = Decimal("0.10")
@@ -68,9 +70,11 @@ async def _demo(env: Env) -> Mapping[str, Any]:
 
 
 async def _seed_catalog(env: Env) -> None:
+    # The magic ones first, so that they are the last in every list.
+    await seed_magic_products(env)
     async with env.db.reading(ALL_TENANTS) as tx:
-        empty = not (await tx.all("SELECT id FROM products LIMIT 1"))
-    if empty:
+        others = await tx.all("SELECT id FROM products WHERE id <> ALL (%(magic)s) LIMIT 1", magic=list(MAGIC_PRODUCTS))
+    if not others:
         await inventory.seed_catalog(env)
 
 
