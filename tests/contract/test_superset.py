@@ -47,7 +47,7 @@ async def test_every_operation_of_the_contract_is_served(served: dict[str, Any])
 
 @pytest.mark.parametrize("name", SCHEMAS)
 async def test_every_schema_of_the_contract_is_served(served: dict[str, Any], name: str) -> None:
-    """Properties, types, formats, patterns, enums and required members are the contract's; there may be more members."""
+    """Properties, types, formats, patterns, enums and required members are the contract's; there may be more."""
     check(contract()["components"]["schemas"][name], served["components"]["schemas"][name], name)
 
 
