@@ -297,6 +297,14 @@ def test_links_between_guides_become_pages():
     ]
 
 
+def test_boxes_are_drawn():
+    """An item of a list that begins with [ ] shows a box."""
+    made = render("# T\n\n- [ ] **One** thing\n- [x](orders.md)\n")
+
+    assert '<li class="task">\u2610 <strong>One</strong> thing</li>' in made.html
+    assert made.html.count("task") == 1
+
+
 def test_operations_become_links():
     """The name of an operation in a guide leads to the reference."""
     made = render(

@@ -64,6 +64,7 @@ def render(source: str, operations: Mapping[str, str] | None = None) -> Rendered
     _name_rows(tokens)
     _point_links(tokens)
     _align_cells(tokens)
+    _draw_boxes(tokens)
     html = _link_operations(_PARSER.renderer.render(tokens, _PARSER.options, {}), operations or {})
     title = next((heading.text for heading in headings if heading.level == 1), "")
     return Rendered(title, _summary(tokens), html, headings, _sections(tokens, title))
@@ -117,6 +118,15 @@ def _align_cells(tokens: Sequence[Token]) -> None:
     for token in tokens:
         if token.type in {"th_open", "td_open"} and "style" in token.attrs:
             token.attrs = {"class": str(token.attrs["style"]).replace("text-align:", "")}
+
+
+def _draw_boxes(tokens: Sequence[Token]) -> None:
+    """Show `- [ ] text` as a box to be ticked."""
+    for item, _, inline in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if item.type == "list_item_open" and inline.type == "inline" and inline.content.startswith("[ ] "):
+            item.attrSet("class", "task")
+            first = (inline.children or [])[0]
+            first.content = "\u2610 " + first.content.removeprefix("[ ] ")
 
 
 def _point_links(tokens: Sequence[Token]) -> None:
