@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 
-.PHONY: help setup dev run demo test check fmt bench chaos judges lock clean
+.PHONY: help setup dev run demo test check fmt bench chaos judges audit sbom lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,11 +37,12 @@ demo: setup ## Walk a whole order through the running server
 test: dev ## Run the whole test suite
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-check: dev ## Format, lint, types, import order
+check: dev ## Format, lint, types, import order, bandit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
+	$(BIN)/bandit -q -r src -c pyproject.toml
 
 fmt: dev ## Format the code
 	$(BIN)/ruff format .
@@ -55,6 +56,13 @@ chaos: dev ## Faults under load, ten minutes at most
 
 judges: dev ## The outside judges that take longer than a minute
 	$(BIN)/python -m tests.judges
+
+audit: dev ## Ask for known vulnerabilities of what is pinned; fails when nobody could be asked
+	$(BIN)/python -m tests.security.advisories
+
+sbom: dev ## Write what the service is made of to dist/sbom.json (CycloneDX)
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON -o dist/sbom.json requirements.lock
 
 lock: ## Pin every dependency anew (needs uv)
 	uv pip compile -q --generate-hashes --no-emit-index-url --universal --extra build pyproject.toml -o requirements.lock

@@ -201,7 +201,7 @@ def _is_free(path: Path) -> bool:
 
 def board_of(settings: Settings) -> Path:
     """Return the folder of the processes that share a data folder."""
-    return settings.data_dir / "run" / "metrics"
+    return settings.data_dir / "metrics"
 
 
 @asynccontextmanager

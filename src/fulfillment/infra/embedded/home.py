@@ -47,7 +47,7 @@ class Home:
         if len(os.fsencode(usual / _SOCKET)) <= _LONGEST_SOCKET:
             return usual
         # Not $TMPDIR or $XDG_RUNTIME_DIR: the next start, from another session, must find the same folder.
-        base = Path("/run") if os.geteuid() == 0 and os.access("/run", os.W_OK) else Path("/tmp")  # noqa: S108
+        base = Path("/run") if os.geteuid() == 0 and os.access("/run", os.W_OK) else Path("/tmp")  # noqa: S108  # nosec B108
         return base / f"juniper-fulfillment-{self.account.uid}-{_digest(self.folder)}"
 
     @property
