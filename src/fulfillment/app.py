@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from fulfillment.catalog import routes as catalog_routes
 from fulfillment.contract import document
-from fulfillment.infra import clock, logs, requestlog
+from fulfillment.infra import clock, logs, requestlog, telemetry
 from fulfillment.infra import settings as settings_module
 from fulfillment.infra.caches import Caches
 from fulfillment.infra.db import ALL_TENANTS, Database
@@ -269,7 +269,7 @@ def make_server(env: Env, front: Front, ready: Callable[[], None] = lambda: None
     addresses.warm()
     GuardedProtocol.max_connections = settings.max_connections
     config = uvicorn.Config(
-        front,
+        telemetry.traced(front),
         loop="uvloop",
         http=GuardedProtocol,
         lifespan="off",
@@ -313,6 +313,7 @@ def main() -> int:
     arguments = parser.parse_args()
     settings = settings_module.load()
     logs.configure(settings.log_level, settings.log_format)
+    telemetry.configure("fulfillment-api")
     _allow_many_files()
     if arguments.fd is not None:
         listener = socket.socket(fileno=arguments.fd)

@@ -21,6 +21,7 @@ from fulfillment.infra.env import Env
 from fulfillment.infra.logs import AccessLog
 from fulfillment.infra.metrics import Metrics
 from fulfillment.infra.patterns import EXPLAINED
+from fulfillment.infra.telemetry import TRACE
 from fulfillment.kernel.callers import Caller
 from fulfillment.kernel.errors import FieldError, FulfillmentError, Kind, ValidationFailed
 from fulfillment.kernel.ids import new_id
@@ -429,6 +430,8 @@ class Front:
         began = time.perf_counter()
         call = Call(scope, receive, self._env, new_id(self._env.now()))
         scope["fulfillment.call"] = call
+        if TRACE in scope:
+            call.context["trace_id"] = scope[TRACE]
         status = 500
         self.in_flight += 1
         try:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Final
 
+from fulfillment.infra import telemetry
 from fulfillment.infra.caches import Snapshot
 from fulfillment.infra.db import ReadTx
 from fulfillment.infra.env import Env
@@ -141,7 +142,9 @@ async def _post(env: Env, poster: Poster, target: Target, claimed: Claimed) -> A
         sequence=claimed.order_sequence,
         attempt=claimed.attempts + 1,
     )
-    return await poster.post(target.url, body, headers, group=claimed.partner_id)
+    with telemetry.outgoing("webhook.delivery", event_id=claimed.event_id, partner_id=claimed.partner_id) as trace:
+        headers.update(trace)
+        return await poster.post(target.url, body, headers, group=claimed.partner_id)
 
 
 async def put_off_until(env: Env, target: Target, claimed: Claimed) -> datetime | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
-from fulfillment.infra import clock, logs
+from fulfillment.infra import clock, logs, telemetry
 from fulfillment.infra import settings as settings_module
 from fulfillment.infra.caches import Caches
 from fulfillment.infra.db import Database
@@ -85,6 +85,7 @@ def main() -> int:
     arguments = parser.parse_args()
     settings = settings_module.load()
     logs.configure(settings.log_level, settings.log_format)
+    telemetry.configure("fulfillment-worker")
 
     def ready() -> None:
         if arguments.ready_fd is not None:
