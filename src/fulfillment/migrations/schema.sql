@@ -1019,13 +1019,6 @@ CREATE INDEX oauth_clients_partner ON public.oauth_clients USING btree (partner_
 
 
 --
--- Name: orders_content; Type: INDEX; Schema: public; Owner: -
---
-
-CREATE INDEX orders_content ON public.orders USING btree (content_key);
-
-
---
 -- Name: orders_due; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -1037,6 +1030,13 @@ CREATE INDEX orders_due ON public.orders USING btree (release_at) WHERE ((status
 --
 
 CREATE INDEX orders_in_work ON public.orders USING btree (status, id) WHERE (status = ANY (ARRAY['PROCESSING'::text, 'FULFILLED'::text, 'AWAITING_SHIPMENT'::text]));
+
+
+--
+-- Name: orders_lookalikes; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX orders_lookalikes ON public.orders USING btree (content_key, created_at DESC);
 
 
 --
@@ -1578,4 +1578,5 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000004'),
     ('20261123000005'),
     ('20261123000006'),
-    ('20261123000007');
+    ('20261123000007'),
+    ('20261123000008');

@@ -32,9 +32,13 @@ SELECT 2, stored.partner_id, stored.operation, stored.key, stored.status, stored
   FROM unnest(%s::text[], %s::text[], %s::text[]) AS asked (partner_id, operation, key)
   JOIN idempotency_keys AS stored USING (partner_id, operation, key)
 UNION ALL
-SELECT 3, id, NULL, NULL, content_key, created_at, NULL, NULL
-  FROM orders
- WHERE content_key = ANY(%s::bigint[]) AND status <> 'CANCELLED' AND created_at > %s
+SELECT 3, twin.id, NULL, NULL, asked.content_key, twin.created_at, NULL, NULL
+  FROM unnest(%s::bigint[]) AS asked (content_key)
+ CROSS JOIN LATERAL (
+       -- The newest one only: somebody may send the same content thousands of times.
+       SELECT id, created_at FROM orders
+        WHERE orders.content_key = asked.content_key AND status <> 'CANCELLED' AND created_at > %s
+        ORDER BY created_at DESC LIMIT 1) AS twin
 """
 
 # A key that has expired makes room; a living one is a twin that was faster, and is missing in the count.
