@@ -48,7 +48,9 @@ async def ordered(env: Env, caller: Caller, world: World, source_id: str, *, key
     parcel = json.dumps([{"id": "p", "trackingNumber": "T1", "checkpoints": [{"location": "Quillville"}]}])
     async with env.db.transaction(ALL_TENANTS) as tx:
         await tx.execute(
-            "UPDATE orders SET status = %(status)s, shipments = %(parcel)s, fulfillment = %(info)s WHERE id = %(id)s",
+            "UPDATE orders SET status = %(status)s, shipments = %(parcel)s, fulfillment = %(info)s,"
+            " warnings = %(quoting)s, holds = %(quoting)s WHERE id = %(id)s",
+            quoting='[{"message": "Did you mean Zebra?", "note": "Ottokarina"}]',
             status=settled,
             parcel=parcel,
             info='{"trackingNumber":"T1","checkpoints":[{"location":"Quillville"}]}',
