@@ -48,23 +48,24 @@ class Mutant:
     seen_by: frozenset[str]  # the verdicts of which one at least must be broken
 
 
+_CLAIM: Final = (
+    "return Claim(caller.partner_id, operation, key, fingerprint(path, content)) if key is not None else None"
+)
+_LOCK: Final = ' ORDER BY id\n   FOR NO KEY UPDATE\n"""\n\nLOCK_LOTS_BY_ID'
+_WAIT: Final = "synchronous_commit = on\n"
+_ANNOUNCE: Final = "async def announce(tx: Tx, events: Sequence[NewEvent]) -> None:\n"
+
 MUTANTS: Final = (
     Mutant(
         "no idempotency key",
-        (
-            (
-                "orders/http.py",
-                "return Claim(caller.partner_id, operation, key, fingerprint(path, content)) if key is not None else None",  # noqa: E501
-                "return None",
-            ),
-        ),
+        (("orders/http.py", _CLAIM, "return None"),),
         ("cut", "api", "backend"),
         frozenset({"I2"}),
     ),
     Mutant(
         "stock read, then written",
         (
-            ("inventory/queries.py", " ORDER BY id\n   FOR NO KEY UPDATE\n\"\"\"\n\nLOCK_LOTS_BY_ID", ' ORDER BY id\n"""\n\nLOCK_LOTS_BY_ID'),
+            ("inventory/queries.py", _LOCK, _LOCK.replace("   FOR NO KEY UPDATE\n", "")),
             ("migrations/20261123000001_create_core.sql", "CHECK (reserved BETWEEN 0 AND on_hand)", "CHECK (true)"),
         ),
         ("worker",),
@@ -72,17 +73,17 @@ MUTANTS: Final = (
     ),
     Mutant(
         "commits that do not wait for the disk",
-        (("infra/embedded/cluster.py", "synchronous_commit = on\n", "synchronous_commit = off\nwal_writer_delay = 2s\n"),),
+        (("infra/embedded/cluster.py", _WAIT, "synchronous_commit = off\nwal_writer_delay = 2s\n"),),
         ("postmaster", "immediate"),
         frozenset({"I1", "I2"}),
     ),
     Mutant(
         "events outside of the transaction",
-        (("webhooks/service.py", "async def announce(tx: Tx, events: Sequence[NewEvent]) -> None:\n", _LATER),),
+        (("webhooks/service.py", _ANNOUNCE, _LATER),),
         ("api", "postmaster"),
         frozenset({"I4/I6"}),
     ),
-)  # fmt: skip
+)
 
 
 def hunt(seed: int) -> dict[str, str]:

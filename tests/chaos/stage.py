@@ -29,6 +29,7 @@ from fulfillment.infra import settings as settings_module
 from fulfillment.infra.db import ALL_TENANTS
 from fulfillment.infra.env import Env
 from fulfillment.infra.postgres import EmbeddedPostgres
+from fulfillment.infra.processes import tied_to_parent
 from fulfillment.inventory import service as inventory
 from fulfillment.inventory.domain import NewLot
 from fulfillment.oauth import service as oauth
@@ -322,7 +323,13 @@ class Stage:
     def _start_receiver(self) -> None:
         command = [sys.executable, "-m", "tests.chaos.receiver", "--port", str(self._receiver_port)]
         command += ["--log", str(self.arrivals), "--share", str(self.share), "--seed", str(self.seed)]
-        self._receiver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        self._receiver = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=tied_to_parent(signal.SIGKILL),
+        )
         assert self._receiver.stdout is not None
         assert self._receiver.stdout.readline() == "ready\n"
 

@@ -110,7 +110,9 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
         return
 
 
-@pytest.mark.parametrize(("text", "value"), [(b"2.0", 2), (b"-2.0", -2), (b"2e2", 200), (b"9007199254740993", 2**53 + 1)])
+@pytest.mark.parametrize(
+    ("text", "value"), [(b"2.0", 2), (b"-2.0", -2), (b"2e2", 200), (b"9007199254740993", 2**53 + 1)]
+)
 def test_a_whole_number_is_an_integer_however_it_is_written(text: bytes, value: int) -> None:
     """JSON has one kind of number: 2.0 and 2 are the same."""
     found = read(text)

@@ -68,8 +68,6 @@ def test_the_promise_is_kept_on_the_required_day_and_not_the_day_before():
 def test_a_promised_lot_is_usable_on_every_day_of_the_supply(expiry, shipped, transit, supply, buffer):
     """Whatever lot keeps the promise is usable on each day from shipping to the last pill, and the buffer."""
     if keeps_promise(expiry, required_expiry(shipped, transit, supply, buffer)):
-        assert all(
-            usable_on(expiry, shipped + timedelta(days=n)) for n in range(transit + supply + buffer + 1)
-        )
+        assert all(usable_on(expiry, shipped + timedelta(days=n)) for n in range(transit + supply + buffer + 1))
     else:
         assert (expiry - shipped).days < transit + supply + buffer

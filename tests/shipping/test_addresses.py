@@ -12,9 +12,7 @@ from fulfillment.shipping.addresses import (
 )
 
 
-def findings(
-    line1="437 Lytton", line2=None, city="Palo Alto", state="CA", zip_code="94301", method="STANDARD"
-):
+def findings(line1="437 Lytton", line2=None, city="Palo Alto", state="CA", zip_code="94301", method="STANDARD"):
     """Return the verdict and its (code, suggestion, blocking)."""
     verdict = check_address(line1, line2, city, state, zip_code, method)
     return verdict.verdict, [(each.code, each.suggestion, each.blocking) for each in verdict.findings]

@@ -76,9 +76,7 @@ def test_business_days_are_counted_forward():
 
 def test_other_holidays_can_be_given():
     """A warehouse that closes on 2 December ships on the 3rd."""
-    assert add_business_days(date(2026, 12, 1), 1, lambda _: frozenset({date(2026, 12, 2)})) == date(
-        2026, 12, 3
-    )
+    assert add_business_days(date(2026, 12, 1), 1, lambda _: frozenset({date(2026, 12, 2)})) == date(2026, 12, 3)
 
 
 @given(st.dates(date(2020, 1, 1), date(2050, 1, 1)), st.integers(1, 15))

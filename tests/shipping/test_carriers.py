@@ -98,9 +98,7 @@ def test_a_simulated_label_looks_real(method):
 
 def test_a_simulated_label_follows_the_seed():
     """The same seed and request make the same label."""
-    assert SimulatedCarrier(Random(5)).make_label(request()) == SimulatedCarrier(Random(5)).make_label(
-        request()
-    )
+    assert SimulatedCarrier(Random(5)).make_label(request()) == SimulatedCarrier(Random(5)).make_label(request())
 
 
 def test_a_simulated_label_keeps_what_the_operator_chose():

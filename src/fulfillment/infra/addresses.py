@@ -237,9 +237,7 @@ def _host_of(parsed: URL) -> tuple[str, Address | None]:
     # What is left and ends in a number (0x7f.1, 127.1, 2130706433, 0177.0.0.1) is an address in disguise:
     # getaddrinfo would turn it into one.
     if _NUMBER.fullmatch(host.rpartition(".")[2]):
-        raise ForbiddenUrl(
-            "An address in the URL must be written as four decimal numbers, without leading zeros."
-        )
+        raise ForbiddenUrl("An address in the URL must be written as four decimal numbers, without leading zeros.")
     if not _NAME.fullmatch(host):
         raise ForbiddenUrl("The URL's host is not a valid name.")
     return host, None

@@ -108,9 +108,7 @@ class Poster:
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._policy = policy
-        self._timeout = aiohttp.ClientTimeout(
-            total=total_seconds, sock_connect=connect_seconds, ceil_threshold=60
-        )
+        self._timeout = aiohttp.ClientTimeout(total=total_seconds, sock_connect=connect_seconds, ceil_threshold=60)
         self._group_limit = group_limit
         self._resolver = _CheckingResolver(lookup, policy)
         self._now = now
@@ -245,9 +243,7 @@ class _Try:
 
     def on_stale_connection(self, seconds: float) -> bool:
         """Return whether a kept connection broke at once, before any answer."""
-        return (
-            self.fault is Fault.RESET and self.status is None and not self.fresh and seconds < _STALE_SECONDS
-        )
+        return self.fault is Fault.RESET and self.status is None and not self.fresh and seconds < _STALE_SECONDS
 
     def answer(self, duration_ms: int, now: Callable[[], datetime]) -> Answer:
         retry_after = None if self.retry_after is None else retry_after_seconds(self.retry_after, now)
@@ -315,9 +311,7 @@ def _fault_of(error: Exception, sent: _Try) -> Fault:
     return _first_match(error, _FAULTS) or _first_match(cause, _CONNECT_FAULTS) or Fault.UNREACHABLE
 
 
-def _first_match(
-    error: BaseException, table: Sequence[tuple[tuple[type[BaseException], ...], Fault]]
-) -> Fault | None:
+def _first_match(error: BaseException, table: Sequence[tuple[tuple[type[BaseException], ...], Fault]]) -> Fault | None:
     return next((fault for kinds, fault in table if isinstance(error, kinds)), None)
 
 

@@ -87,9 +87,7 @@ class KeyRing:
             identity: The value's place, such as ``partners/{id}/webhook_secret``. It opens for no other.
         """
         nonce = random.token_bytes(_NONCE_BYTES)
-        sealed = self._ciphers[self._current].encrypt(
-            nonce, plaintext.encode(), _bound_to(self._current, identity)
-        )
+        sealed = self._ciphers[self._current].encrypt(nonce, plaintext.encode(), _bound_to(self._current, identity))
         return f"{_VERSION}.{self._current}.{_to_base64url(nonce + sealed)}"
 
     def open(self, sealed: str, *, identity: str) -> str:
@@ -104,9 +102,7 @@ class KeyRing:
             raise SecretUnreadable(f"the key {key_id!r} is not in the ring")
         try:
             box = _from_base64url(sealed.rpartition(".")[2])
-            return cipher.decrypt(
-                box[:_NONCE_BYTES], box[_NONCE_BYTES:], _bound_to(key_id, identity)
-            ).decode()
+            return cipher.decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], _bound_to(key_id, identity)).decode()
         except (InvalidTag, ValueError):
             raise SecretUnreadable("it was changed, or sealed for another place") from None
 
@@ -261,9 +257,7 @@ def _read(path: Path) -> dict[str, str]:
             isinstance(value, str) for value in cast("dict[str, object]", values).values()
         ):
             return cast("dict[str, str]", values)
-    raise SecretsInvalid(
-        f"{path} is not a file of secrets; restore it, or what it sealed can't be read again."
-    )
+    raise SecretsInvalid(f"{path} is not a file of secrets; restore it, or what it sealed can't be read again.")
 
 
 def _write(path: Path, values: Mapping[str, str]) -> None:

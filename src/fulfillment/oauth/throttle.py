@@ -1,9 +1,9 @@
 """Slows the guessing of secrets: so many failures a minute of one client or address, then everybody waits.
 
 `Throttle` counts in memory; `SharedThrottle` adds what other processes have counted. A failure is written before it is
-answered, and brings back the count of all processes; so a process learns of a closed door with the first failure it sees
-itself, and all of them together let through the limit and one more for each further process. Who knows the secret costs
-no round trip.
+answered, and brings back the count of all processes; so a process learns of a closed door with the first failure it
+sees itself, and all of them together let through the limit and one more for each further process. Who knows the secret
+costs no round trip.
 """
 
 import asyncio

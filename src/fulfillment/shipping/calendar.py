@@ -130,9 +130,7 @@ def ship_date(created_at: datetime, zone: tzinfo, rule: ShipRule = DEFAULT_SHIP_
 def arrival_window(shipped_on: date, method: ShippingMethod) -> ArrivalWindow:
     """Return the days on which a parcel shipped on *shipped_on* may arrive."""
     transit = TRANSIT[method]
-    return ArrivalWindow(
-        add_business_days(shipped_on, transit.fewest), add_business_days(shipped_on, transit.most)
-    )
+    return ArrivalWindow(add_business_days(shipped_on, transit.fewest), add_business_days(shipped_on, transit.most))
 
 
 def max_transit_days(method: ShippingMethod, shipped_on: date) -> int:

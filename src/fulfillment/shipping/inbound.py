@@ -53,8 +53,7 @@ def parse_aftership(body: Mapping[str, object], received_at: datetime) -> tuple[
     number = faults.text(message, "tracking_number", "/msg", required=True)
     tag = faults.tag(message, "tag", "/msg", _AFTERSHIP_TAGS)
     scans = [
-        _aftership_scan(faults, scan, pointer)
-        for scan, pointer in faults.mappings(message, "checkpoints", "/msg")
+        _aftership_scan(faults, scan, pointer) for scan, pointer in faults.mappings(message, "checkpoints", "/msg")
     ]
     closing = _Scan(
         raw_time=faults.text(message, "updated_at", "/msg") or _unix(body.get("ts")),
@@ -150,9 +149,7 @@ class _Faults:
         self.found.append(FieldError(f"{pointer}/{key}", "An object is expected here."))
         return {}
 
-    def mappings(
-        self, parent: Mapping[str, object], key: str, pointer: str
-    ) -> list[tuple[Mapping[str, object], str]]:
+    def mappings(self, parent: Mapping[str, object], key: str, pointer: str) -> list[tuple[Mapping[str, object], str]]:
         value = parent.get(key)
         if value is None:
             return []
@@ -172,9 +169,7 @@ class _Faults:
                 self.found.append(FieldError(where, "An object is expected here."))
         return read
 
-    def text(
-        self, parent: Mapping[str, object], key: str, pointer: str, *, required: bool = False
-    ) -> str | None:
+    def text(self, parent: Mapping[str, object], key: str, pointer: str, *, required: bool = False) -> str | None:
         value = parent.get(key)
         if isinstance(value, str) and value.strip():
             return value.strip()

@@ -238,9 +238,7 @@ _S10_SERVICE: Final = "international post"
 # whoever follows the documentation to the letter is not refused.
 _EXAMPLES: Final = {"1Z9999999999999999": CarrierName.UPS}
 # A ZIP or ZIP+4 before the number, for the sorting machine. ZIP+4 first: 34 digits may be either.
-_ROUTED: Final = re.compile(
-    r"420(?:[0-9]{9}(?=9[1-6][0-9]{20}$)|[0-9]{5})(?P<number>9[1-6][0-9]{20}(?:[0-9]{4})?)"
-)
+_ROUTED: Final = re.compile(r"420(?:[0-9]{9}(?=9[1-6][0-9]{20}$)|[0-9]{5})(?P<number>9[1-6][0-9]{20}(?:[0-9]{4})?)")
 
 # Where an S10 number can come from: ISO 3166, as of 2025.
 _COUNTRIES: Final = (

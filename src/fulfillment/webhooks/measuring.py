@@ -6,8 +6,8 @@ from typing import Final
 from fulfillment.infra.db import ReadTx
 from fulfillment.infra.metrics import Labels
 
-# Ages are of what we could send: not of partners without a receiver, or with one that is switched off, nor of those with
-# a test clock, whose deliveries are due at a time of their own.
+# Ages are of what we could send: not of partners without a receiver, or with one that is switched off, nor of those
+# with a test clock, whose deliveries are due at a time of their own.
 MEASURE_DELIVERIES: Final = """
 SELECT count(*)::float8 AS pending,
        coalesce(extract(epoch FROM now() - min(delivery.due_at)

@@ -98,9 +98,7 @@ def headers_for(
     return headers
 
 
-def verify(
-    body: bytes, header: str, secret: str, *, tolerance_seconds: int = TOLERANCE_SECONDS, now: datetime
-) -> bool:
+def verify(body: bytes, header: str, secret: str, *, tolerance_seconds: int = TOLERANCE_SECONDS, now: datetime) -> bool:
     """Return whether *header* is an X-Juniper-Signature of *body*, made with *secret* about *now*.
 
     A header may carry several ``v1``; one that fits is enough. A time further away than the tolerance, in the
