@@ -144,4 +144,9 @@ def _lines(demo: Mapping[str, Any], path: Path) -> Sequence[str]:
         f'  curl -s {demo["api_url"]}/orders -H "Authorization: Bearer $TOKEN" '
         f"-H 'Content-Type: application/json' -H \"Idempotency-Key: first-$RANDOM\" -d '{order}'",
         "",
+        "Orders wait for the warehouse. To let the partner's move by themselves, a step every 5 seconds:",
+        "",
+        f'  curl -s -X PUT {demo["api_url"]}/sandbox/auto-advance -H "Authorization: Bearer $TOKEN" '
+        "-H 'Content-Type: application/json' -d '{\"stageSeconds\": 5}'",
+        "",
     )

@@ -1,7 +1,7 @@
 """The intake's two statements: all it has to know beside the lots, and all it writes.
 
 They reach over rooms (lots, reservations, events, deliveries) so that a transaction of many orders is two statements
-and not a dozen: what a driver spends on a statement is what a small batch pays (docs/decisions/0008). Whoever changes
+and not a dozen: what a driver spends on a statement is what a small batch pays (docs/decisions/0011). Whoever changes
 a table of theirs finds them by its name; the rooms' own functions do the same for every other caller.
 """
 
