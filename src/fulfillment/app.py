@@ -55,6 +55,7 @@ HOT: tuple[HotRoute, ...] = (
 )
 _READY_SECONDS = 2.0
 _GRACEFUL_SECONDS = 12
+_ACCEPTED_AT_ONCE = 4
 _NEWCOMER_SECONDS = 0.1  # between two looks at connections without a request, when stopping
 _NEWCOMER_LOOKS = 10
 
@@ -194,7 +195,7 @@ class _Server(uvicorn.Server):
         """Start, then say so.
 
         The listening socket is shared with the other processes. The event loop would take every waiting connection as
-        soon as it wakes, so that of two processes one can get them all: here each takes one at a time.
+        soon as it wakes, so that of two processes one can get them all: here each takes a few at a time.
         """
         await super().startup([])
         for listener in sockets or ():
@@ -204,13 +205,15 @@ class _Server(uvicorn.Server):
         self._tell_ready()
 
     def _accept(self, listener: socket.socket) -> None:
-        try:
-            connection, _ = listener.accept()
-        except OSError:  # another process was faster, the client has gone, or no descriptor is left
-            return
-        task = asyncio.get_running_loop().create_task(self._connect(connection))
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        # A few at a time: under load a turn of the loop is long, and one a turn let new connections wait for seconds.
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # another process was faster, the client has gone, or no descriptor is left
+                return
+            task = asyncio.get_running_loop().create_task(self._connect(connection))
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
 
     async def _connect(self, connection: socket.socket) -> None:
         try:
