@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 
-.PHONY: help setup dev run demo test check fmt bench chaos judges audit sbom lock clean
+.PHONY: help setup dev run demo test check fmt bench chaos  audit sbom lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -53,9 +53,6 @@ bench: dev ## Measure: ours, a hand-written floor, the limit
 
 chaos: dev ## Faults under load, ten minutes at most
 	$(BIN)/python -m tests.chaos
-
-judges: dev ## The outside judges that take longer than a minute
-	$(BIN)/python -m tests.judges
 
 audit: dev ## Ask for known vulnerabilities of what is pinned; fails when nobody could be asked
 	$(BIN)/python -m tests.security.advisories
