@@ -150,7 +150,7 @@ def test_no_trust(running: EmbeddedPostgres) -> None:
 def test_other_users_stay_out(running: EmbeddedPostgres) -> None:
     """Another user of the machine can't even reach the socket."""
     sockets = running.cluster_dir.parent / "run"
-    said = NOBODY.run([wheel_folder() / "psql", "-h", sockets, "-U", "postgres", "-c", "SELECT 1"])
+    said = NOBODY.run([running.bin_dir / "psql", "-h", sockets, "-U", "postgres", "-c", "SELECT 1"])
 
     assert said.returncode == 2
     assert "Permission denied" in said.stderr
@@ -393,7 +393,7 @@ def test_running_on_its_own(folder: Path) -> None:
     server.stop()
     owner = server.cluster_dir.stat()
     orphan = subprocess.Popen(
-        [wheel_folder() / "postgres", "-D", server.cluster_dir],
+        [server.bin_dir / "postgres", "-D", server.cluster_dir],
         cwd="/",
         stderr=subprocess.DEVNULL,
         start_new_session=True,
