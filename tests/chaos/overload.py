@@ -39,7 +39,7 @@ def play(seed: int) -> list[Verdict]:
         usual = load(stage, 5, rate=capacity * 0.6, connections=400)
         before = memory_megabytes(stage.server.pids("fulfillment.app"))
         with Health(stage) as health:
-            over = load(stage, 10, rate=capacity * _TIMES, connections=3000)
+            over = load(stage, 11, rate=capacity * _TIMES, connections=3000, settle=1)  # a burst is served, at first
             peak = health.megabytes
         after = load(stage, 5, rate=capacity * 0.6, connections=400)
     finally:
@@ -49,11 +49,14 @@ def play(seed: int) -> list[Verdict]:
     return verdicts
 
 
-def load(stage: Stage, seconds: float, *, rate: float = 0.0, connections: int = 16) -> dict[str, Any]:
+def load(
+    stage: Stage, seconds: float, *, rate: float = 0.0, connections: int = 16, settle: float = 0.0
+) -> dict[str, Any]:
     """Let a process of its own create orders, and return its summary."""
     partner = stage.partners[0]
     command = [sys.executable, "-m", "tests.chaos.load", "--port", str(stage.server.port), "--seconds", str(seconds)]
     command += ["--token", stage.token(partner), "--rate", str(rate), "--connections", str(connections)]
+    command += ["--settle", str(settle)]
     command += ["--body", json.dumps(_body())]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
@@ -105,6 +108,7 @@ def _body() -> dict[str, Any]:
             {
                 "productId": _PRODUCT,
                 "quantity": 1,
+                "packDescription": "Whole Body Wellness",
                 "administration": {"morning": 1, "afternoon": 0, "evening": 0, "sleep": 0},
             }
         ],
