@@ -7,8 +7,7 @@ leaves its neighbours untouched.
 """
 
 import asyncio
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
@@ -40,10 +39,6 @@ OnDuplicate = Literal["accept", "hold", "reject"]
 Versions = tuple[int, int, int]  # of the catalogue, the partners and the shipping methods
 LOOKALIKE_DAYS: Final = 14
 _MOST: Final = 64  # orders in one transaction
-_PLACES: Final = _MOST + _MOST // 2  # creates under way over HTTP, when overloaded
-_LATE_SECONDS: Final = 0.1  # in line
-_BURST_SECONDS: Final = 0.3  # of nothing but late ones
-_CALM_SECONDS: Final = 1.0  # without a refusal: then everybody is let in again
 _NAME: Final = "orders.intake"
 _HOLD_NOTES: Final = {
     HoldCode.ADDRESS: "The address can't be delivered to as it stands.",
@@ -69,7 +64,6 @@ class Asked:
     on_duplicate: OnDuplicate
     versions: Versions  # of what it was prepared with
     future: "asyncio.Future[Created]"
-    joined: float  # the line
     order_id: str = ""
     picks: list[tuple[int, str, int]] = field(default_factory=list[tuple[int, str, int]])  # product, lot, amount
 
@@ -91,38 +85,7 @@ class Intake:
         self._running = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._claimed: set[tuple[str, str, str]] = set()
-        self.under_way = 0  # creates over HTTP whose body has been read
-        self._overloaded = False
-        self._late_since: float | None = None  # on the loop's clock, as all times here
-        self._refused_at = 0.0
         self.batches: dict[int, int] = {}  # how many transactions carried so many orders
-
-    def check_room(self) -> None:
-        """Accept that one more create comes. It costs nothing, so ask it first.
-
-        A burst is served, however large. Where more comes than can be done for longer than that, only as many are let
-        in as this transaction and half of the next can carry: more would make no more orders, only later answers.
-
-        Raises:
-            Unavailable: There is no room.
-        """
-        if self._overloaded and self.under_way >= _PLACES:
-            self._refused_at = asyncio.get_running_loop().time()
-            raise Unavailable("The service is busy. Try again.", retry_after_seconds=1)
-
-    @contextmanager
-    def place(self) -> Generator[None]:
-        """Count a create, whose body has been read, as under way.
-
-        Raises:
-            Unavailable: There is no room.
-        """
-        self.check_room()
-        self.under_way += 1
-        try:
-            yield
-        finally:
-            self.under_way -= 1
 
     async def submit(
         self, prepared: Prepared, claim: Claim | None, on_duplicate: OnDuplicate, versions: Versions
@@ -141,7 +104,7 @@ class Intake:
             self._claimed.add(claim.identity)
         try:
             loop = asyncio.get_running_loop()
-            asked = Asked(prepared, claim, on_duplicate, versions, loop.create_future(), loop.time())
+            asked = Asked(prepared, claim, on_duplicate, versions, loop.create_future())
             self._line.append(asked)
             patience = loop.call_later(self._env.settings.database_timeout_seconds, self._turn_away, asked)
             if not self._running:
@@ -167,20 +130,9 @@ class Intake:
         try:
             while self._line:
                 batch, self._line = self._line[:_MOST], self._line[_MOST:]
-                self._judge(batch[0])
                 await self._serve(batch)
         finally:
             self._running = False
-
-    def _judge(self, first: Asked) -> None:
-        """Note whether more comes than can be done, by how long the first of a batch has waited."""
-        now = asyncio.get_running_loop().time()
-        if now - first.joined < _LATE_SECONDS:
-            self._late_since = None
-        elif self._late_since is None:
-            self._late_since = now
-        late = self._late_since is not None and now - self._late_since > _BURST_SECONDS
-        self._overloaded = late or (self._overloaded and now - self._refused_at < _CALM_SECONDS)
 
     async def _serve(self, batch: list[Asked]) -> None:
         self.batches[len(batch)] = self.batches.get(len(batch), 0) + 1
