@@ -44,6 +44,11 @@ PATHS = {  # the methods that each path answers, from the contract and the serve
     "/openapi.json": {"GET", "HEAD"},
     "/openapi.yaml": {"GET", "HEAD"},
     "/.well-known/oauth-authorization-server": {"GET", "HEAD"},
+    "/docs": {"GET", "HEAD"},
+    "/docs/quickstart": {"GET", "HEAD"},
+    "/docs/quickstart.md": {"GET", "HEAD"},
+    "/changelog": {"GET", "HEAD"},
+    "/llms.txt": {"GET", "HEAD"},
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 

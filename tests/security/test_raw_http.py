@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncGenerator
 
@@ -111,8 +112,9 @@ async def test_a_good_request_before_a_bad_one_is_answered(wire: Wire) -> None:
     ],
     ids=["one large header", "many headers", "a long target", "a megabyte without an end"],
 )
-async def test_large_heads(wire: Wire, request_bytes: bytes, status: int) -> None:
-    """A head over the limits is a problem document before the application hears of it."""
+async def test_large_heads(wire: Wire, request_bytes: bytes, status: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A head over the limits is a whole problem document before the application hears of it; the log has its line."""
+    caplog.set_level(logging.INFO, logger="fulfillment.infra.protocol")
     before = wire.served
 
     received, closed = await wire.send(request_bytes)
@@ -121,8 +123,14 @@ async def test_large_heads(wire: Wire, request_bytes: bytes, status: int) -> Non
     assert closed
     assert wire.served == before
     head, _, body = received.partition(b"\r\n\r\n")
-    assert b"application/problem+json" in head
-    assert json.loads(body)["status"] == status
+    fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    problem = json.loads(body)
+    assert fields[b"content-type"] == b"application/problem+json"
+    assert (fields[b"x-frame-options"], fields[b"referrer-policy"]) == (b"DENY", b"no-referrer")
+    assert problem["status"] == status
+    assert problem["requestId"] == fields[b"x-request-id"].decode()
+    assert len(problem["requestId"]) == 27
+    assert [record.request_id for record in caplog.records] == [problem["requestId"]]  # pyright: ignore
 
 
 async def test_headers_can_not_be_added_behind_the_body(wire: Wire) -> None:

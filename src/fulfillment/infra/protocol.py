@@ -6,7 +6,9 @@ twice a second, so a request costs no timer and ten thousand idle connections co
 """
 
 import asyncio
+import logging
 import math
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import httptools
@@ -15,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from fulfillment.infra import jsontext
+from fulfillment.kernel.ids import new_id
 
 HEAD_SECONDS: Final = 9.5  # for a whole head; with the sweep's half second: ten
 WRITE_SECONDS: Final = 30.0  # for a client to take what its buffers hold
@@ -25,6 +28,7 @@ CLOSE_SECONDS: Final = 5.0  # for a client to take its last answer
 SWEEP_SECONDS: Final = 0.5
 _LOOKED_AT: Final = 64  # connections looked at for an idle one that makes room
 _NEVER: Final = math.inf
+_log = logging.getLogger(__name__)
 
 _TITLES: Final = {
     400: ("malformed_request", "The request is not valid HTTP", "Bad Request"),
@@ -241,12 +245,14 @@ async def sweep(connections: "set[Any]") -> None:
 
 def _answer(status: int) -> bytes:
     code, title, phrase = _TITLES[status]
-    body = jsontext.write(
-        {"type": f"/docs/errors#{code}", "title": title, "status": status, "code": code, "detail": f"{title}."}
-    )
+    request_id = new_id(datetime.now(UTC))  # whatever the business clock says: it is for the log
+    _log.info("connection.refused", extra={"request_id": request_id, "status": status, "code": code})
+    problem = {"type": f"/docs/errors#{code}", "title": title, "status": status, "code": code, "detail": f"{title}."}
+    body = jsontext.write(problem | {"requestId": request_id})
     retry = "retry-after: 1\r\n" if status == 503 else ""
     head = (
         f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/problem+json\r\ncontent-length: {len(body)}\r\n"
-        f"cache-control: no-store\r\nx-content-type-options: nosniff\r\n{retry}connection: close\r\n\r\n"
+        f"cache-control: no-store\r\nx-content-type-options: nosniff\r\nx-frame-options: DENY\r\n"
+        f"referrer-policy: no-referrer\r\nx-request-id: {request_id}\r\n{retry}connection: close\r\n\r\n"
     )
     return head.encode() + body

@@ -530,9 +530,9 @@ class Front:
         fault = InternalError("Something went wrong on our side. Tell us the request id.")
         return problem(fault, call.request_id, 500)
 
-    def refuse_path(self, path: str) -> FulfillmentError:
-        """Return why nothing answered at *path*: no such path, or not this method."""
-        methods = self._allowed(path)
+    def refuse_path(self, path: str, served: Sequence[str] = ()) -> FulfillmentError:
+        """Return why nothing answered at *path*: no such path, or not this method; *served* are those of a page."""
+        methods = self._allowed(path) or served
         if not methods:
             return PathNotFound("Nothing is at this path. See /docs for what is.")
         return MethodNotAllowed(f"This path answers {', '.join(methods)}.", allow=", ".join(methods))
@@ -615,7 +615,9 @@ def framework_error(request: Request, error: Exception) -> Response:
         error = ValidationFailed("The request is not valid.", errors=faults_of(error.errors()))
     elif isinstance(error, HTTPException):
         front: Front = request.app.state.front
-        error = front.refuse_path(request.scope["path"])
+        # The pages of the site are not in the document: of them the framework knows which methods there are.
+        pages = (error.headers or {}).get("Allow", "") if error.status_code == STATUS_OF[Kind.NOT_ALLOWED] else ""
+        error = front.refuse_path(request.scope["path"], sorted(filter(None, pages.split(", "))))
     if isinstance(error, ClientGone):
         return Response(status_code=_CLIENT_GONE)
     if not isinstance(error, FulfillmentError):
