@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.table import Table
 
-from tests.chaos import mutants, overload, rolling
+from tests.chaos import mutants, overload, races, rolling
 from tests.chaos.checker import QUIET_SECONDS, Verdict, judge
 from tests.chaos.clients import Crowd
 from tests.chaos.faults import LONG, SHORT, Weather
@@ -52,6 +52,10 @@ def _overload(console: Console, arguments: argparse.Namespace) -> int:
     return report(console, "Three times the capacity", overload.play(arguments.seed))
 
 
+def _races(console: Console, arguments: argparse.Namespace) -> int:
+    return report(console, "The last unit and one key, raced for", races.play(arguments.seed))
+
+
 def _mutants(console: Console, arguments: argparse.Namespace) -> int:
     found = mutants.hunt(arguments.seed)
     table = Table("what was broken", "what the play said", title="Bugs on purpose", title_justify="left")
@@ -61,7 +65,7 @@ def _mutants(console: Console, arguments: argparse.Namespace) -> int:
     return sum(not said.startswith("seen") for said in found.values())
 
 
-_ACTS: Final = {"soup": _soup, "rolling": _rolling, "overload": _overload, "mutants": _mutants}
+_ACTS: Final = {"soup": _soup, "rolling": _rolling, "overload": _overload, "races": _races, "mutants": _mutants}
 
 
 def soup(console: Console, seconds: float, arguments: argparse.Namespace, faults: list[str], *, long: bool) -> int:
@@ -100,7 +104,13 @@ def soup(console: Console, seconds: float, arguments: argparse.Namespace, faults
         crowd.stop()
         stage.heal()
         crowd.journal.faults += weather.errors
-        verdicts = judge(stage, crowd.journal, quiet_seconds=arguments.quiet_seconds)
+        verdicts = judge(
+            stage,
+            crowd.journal,
+            quiet_seconds=arguments.quiet_seconds,
+            away=weather.away,
+            patience=arguments.patience,
+        )
         if arguments.verdicts:
             counts = {verdict.name: len(verdict.violations) for verdict in verdicts}
             Path(arguments.verdicts).write_text(json.dumps(counts))
@@ -140,6 +150,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--fault", action="append", choices=[*LONG, *_CONSTANT], help="only these; may be repeated")
     parser.add_argument("--only", choices=list(_ACTS), help="only this act")
     parser.add_argument("--quiet-seconds", type=float, default=QUIET_SECONDS, help="for the deliveries to end")
+    parser.add_argument("--patience", type=float, default=1.0, help="times the seconds that are promised")
     parser.add_argument("--verdicts", help="a file for the number of violations by name, as JSON")
     return parser.parse_args()
 
