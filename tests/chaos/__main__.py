@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.table import Table
 
-from tests.chaos import mutants, overload, races, rolling
+from tests.chaos import guessing, hot_rows, mutants, overload, races, rolling, rotation, slow_clients
 from tests.chaos.checker import QUIET_SECONDS, Verdict, judge
 from tests.chaos.clients import Crowd
 from tests.chaos.faults import LONG, SHORT, Weather
@@ -31,9 +32,10 @@ def main() -> int:
     arguments = _arguments()
     console = Console(soft_wrap=True)
     acts = [arguments.only] if arguments.only else ["soup", "rolling"] if arguments.seconds else list(_ACTS)
+    acts = list(_LONGER) if arguments.longer else acts
     broken = 0
     for act in acts:
-        broken += _ACTS[act](console, arguments)
+        broken += (_ACTS | _LONGER)[act](console, arguments)
     console.print("Nothing was found." if not broken else f"{broken} promises were broken.")
     return 1 if broken else 0
 
@@ -52,10 +54,6 @@ def _overload(console: Console, arguments: argparse.Namespace) -> int:
     return report(console, "Three times the capacity", overload.play(arguments.seed))
 
 
-def _races(console: Console, arguments: argparse.Namespace) -> int:
-    return report(console, "The last unit and one key, raced for", races.play(arguments.seed))
-
-
 def _mutants(console: Console, arguments: argparse.Namespace) -> int:
     found = mutants.hunt(arguments.seed)
     table = Table("what was broken", "what the play said", title="Bugs on purpose", title_justify="left")
@@ -65,7 +63,19 @@ def _mutants(console: Console, arguments: argparse.Namespace) -> int:
     return sum(not said.startswith("seen") for said in found.values())
 
 
-_ACTS: Final = {"soup": _soup, "rolling": _rolling, "overload": _overload, "races": _races, "mutants": _mutants}
+def _act(title: str, play: Callable[[int], list[Verdict]]) -> Callable[[Console, argparse.Namespace], int]:
+    return lambda console, arguments: report(console, title, play(arguments.seed))
+
+
+# Beyond the ten minutes: each by its name, or all of them with --longer.
+_LONGER: Final = {
+    "races": _act("The last unit and one key, raced for", races.play),
+    "rotation": _act("Secrets rotated under load", rotation.play),
+    "slow": _act("Slow and idle clients", slow_clients.play),
+    "guessing": _act("Guesses, a flood, a clock", guessing.play),
+    "rows": _act("Hot rows", hot_rows.play),
+}
+_ACTS: Final = {"soup": _soup, "rolling": _rolling, "overload": _overload, "mutants": _mutants}
 
 
 def soup(console: Console, seconds: float, arguments: argparse.Namespace, faults: list[str], *, long: bool) -> int:
@@ -148,7 +158,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="length of the load; default: everything, some eight minutes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fault", action="append", choices=[*LONG, *_CONSTANT], help="only these; may be repeated")
-    parser.add_argument("--only", choices=list(_ACTS), help="only this act")
+    parser.add_argument("--only", choices=[*_ACTS, *_LONGER], help="only this act")
+    parser.add_argument("--longer", action="store_true", help="the acts that the ten minutes have no place for")
     parser.add_argument("--quiet-seconds", type=float, default=QUIET_SECONDS, help="for the deliveries to end")
     parser.add_argument("--patience", type=float, default=1.0, help="times the seconds that are promised")
     parser.add_argument("--verdicts", help="a file for the number of violations by name, as JSON")
