@@ -48,20 +48,30 @@ app.register_install_completion_command(name="--install-completion")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an expected failure is a sentence on standard error and an exit status (cli/exits.py)."""
+    try:
+        result = app(
+            list(arguments) if arguments is not None else None, result_action="return_value", exit_on_error=False
+        )
+    except KeyboardInterrupt as error:
+        sys.exit(_status_of(error))
+    except Exception as error:
+        status = _status_of(error)
+        if status is None:
+            raise
+        sys.exit(status)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def _status_of(error: BaseException) -> int | None:
+    # Imported when something fails only: the client's errors bring the whole client, a third of the time of --help.
     from cyclopts import CycloptsError
 
     from fulfillment.cli import exits
     from fulfillment.kernel.errors import FulfillmentError
     from fulfillment.sdk import JuniperError
 
-    try:
-        result = app(
-            list(arguments) if arguments is not None else None, result_action="return_value", exit_on_error=False
-        )
-    except CycloptsError:  # said already
-        sys.exit(exits.Exit.USAGE)
-    except (FulfillmentError, JuniperError) as error:
-        sys.exit(exits.explain(error))
-    except KeyboardInterrupt:
-        sys.exit(exits.Exit.INTERRUPTED)
-    sys.exit(result if isinstance(result, int) else 0)
+    if isinstance(error, CycloptsError):  # said already
+        return exits.Exit.USAGE
+    if isinstance(error, KeyboardInterrupt):
+        return exits.Exit.INTERRUPTED
+    return exits.explain(error) if isinstance(error, FulfillmentError | JuniperError) else None

@@ -30,8 +30,8 @@ from fulfillment.infra import settings
 loaded = settings.load()
 print(*seeding.first_start(loaded, loaded.database_url.get_secret_value()), sep="\\n")
 """
-API_COMMAND: Final = (sys.executable, "-m", "fulfillment.app")
-WORKER_COMMAND: Final = (sys.executable, "-m", "fulfillment.worker")
+API_COMMAND: Final = (sys.executable, "-m", "fulfillment.cli.child", "fulfillment.app")
+WORKER_COMMAND: Final = (sys.executable, "-m", "fulfillment.cli.child", "fulfillment.worker.__main__")
 
 
 def serve(

@@ -42,5 +42,5 @@ def openapi(*, form: Annotated[Literal["yaml", "json"], Parameter(name="--format
     from fulfillment.contract import document
 
     settings = settings_module.load().model_copy(update={"database_url": SecretStr("postgresql:///unused")})
-    served = create_app(make_env(settings)).document
+    served = dict(create_app(make_env(settings)).document)
     sys.stdout.buffer.write(document.as_yaml(served) if form == "yaml" else document.as_json(served))

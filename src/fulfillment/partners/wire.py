@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
 from pydantic.alias_generators import to_camel
@@ -50,6 +49,8 @@ def _logo(value: str) -> str:
 
 
 def _phone(value: str) -> str:
+    import phonenumbers  # seldom needed, and slow to import
+
     try:
         possible = phonenumbers.is_possible_number(phonenumbers.parse(value, "US"))
     except phonenumbers.NumberParseException:

@@ -12,13 +12,10 @@ Source:
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from typing import Final, Literal, TypedDict, cast
+from functools import lru_cache
+from typing import Final, Literal
 
-import phonenumbers
-import zipcodes
-from email_validator import EmailNotValidError, validate_email
-
+from fulfillment.shipping import zip_codes
 from fulfillment.shipping.calendar import ShippingMethod
 from fulfillment.shipping.states import STATES, State, StateKind, states_of_zip
 
@@ -119,11 +116,6 @@ def po_box_line(line1: str, line2: str | None) -> str | None:
     return _LINE2 if line2 and _PO_BOX.search(line2) else None
 
 
-def warm() -> None:
-    """Read the directory now (about half a second) instead of at the first address."""
-    _ = _directory()
-
-
 def valid_phone(text: str) -> bool:
     """Return whether a person could be called at *text*: lenient, as partners write numbers in many ways.
 
@@ -132,6 +124,8 @@ def valid_phone(text: str) -> bool:
     """
     if _PLAIN_PHONE.fullmatch(text):
         return 7 <= sum(each.isdigit() for each in text) <= 15
+    import phonenumbers  # seldom needed, and slow to import
+
     try:
         return phonenumbers.is_possible_number(phonenumbers.parse(text, "US"))
     except phonenumbers.NumberParseException:
@@ -143,6 +137,8 @@ def valid_email(text: str) -> bool:
     # The library takes 20 us; the plainest addresses under the plainest domains, which it always accepts, take one.
     if len(text) <= 100 and _PLAIN_EMAIL.fullmatch(text):
         return True
+    from email_validator import EmailNotValidError, validate_email  # seldom needed, and slow to import
+
     try:
         _ = validate_email(text, check_deliverability=False, test_environment=True)
     except EmailNotValidError:
@@ -224,40 +220,12 @@ def _military_zip(place: ZipPlace | None, zip_code: str) -> bool:
     return any(code in _MILITARY_STATES for code in states_of_zip(zip_code))
 
 
-class _Row(TypedDict):
-    """What we read of the package's rows."""
-
-    zip_code: str
-    zip_code_type: str
-    city: str
-    state: str
-    timezone: str
-    acceptable_cities: list[str]
-    unacceptable_cities: list[str]
-
-
-@cache
-def _directory() -> dict[str, str]:
-    """Return ZIP code -> one line of what we need of it; as text it takes a tenth of the memory."""
-    found: dict[str, str] = {}
-    # By first digits: the package would keep the whole list, once asked for, and it is a hundred times as
-    # big.
-    for digits in range(100):
-        rows = zipcodes.similar_to(f"{digits:02}")  # pyright: ignore[reportUnknownMemberType] - untyped package
-        for row in cast(list[_Row], rows):
-            city = row["city"].upper() if row["zip_code_type"] == "MILITARY" else row["city"]
-            accepted = "|".join(row["acceptable_cities"])
-            known = "|".join(row["unacceptable_cities"])
-            found[row["zip_code"]] = f"{city}\t{row['state']}\t{row['timezone']}\t{accepted}\t{known}"
-    return found
-
-
 @lru_cache(maxsize=8192)
 def _place(zip_code: str) -> ZipPlace | None:
-    row = _directory().get(zip_code)
+    row = zip_codes.find_row(zip_code)
     if row is None:
         return None
-    city, state, zone, accepted, known = row.split("\t")
+    city, state, zone, accepted, known = row
     return ZipPlace(
         city,
         state,

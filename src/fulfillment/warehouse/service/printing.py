@@ -7,8 +7,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from fulfillment.documents import batch as documents
-from fulfillment.documents.layout import Progress
 from fulfillment.documents.model import Brand, Document
 from fulfillment.infra.db import ALL_TENANTS
 from fulfillment.infra.env import Env
@@ -22,6 +20,8 @@ from fulfillment.warehouse.packing import LotUse
 from fulfillment.warehouse.service import batching
 from fulfillment.warehouse.service.locking import contents, partners_of, today, uses_of
 from fulfillment.warehouse.service.reading import facts_of
+
+Progress = Callable[[int, int], None]  # done, total
 
 _LOGO_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.(png|jpg|jpeg)")
 _UNRELEASED = (OrderStatus.CREATED, OrderStatus.CANCELLED)
@@ -77,12 +77,19 @@ async def pick_list_document(env: Env, batch_id: str) -> bytes:
         packs,
         [(LotUse(row.lot, row.quantity), row.product_name, row.external, row.orders) for row in rows],
     )
-    return await asyncio.to_thread(documents.render, [picks])
+    return await asyncio.to_thread(_render, [picks])
 
 
 async def _print(env: Env, order_ids: Sequence[str], kind: Kind, progress: Progress | None) -> bytes:
     drawn = await _documents(env, order_ids, kind)
-    return await asyncio.to_thread(documents.render, drawn, progress)
+    return await asyncio.to_thread(_render, drawn, progress)
+
+
+def _render(drawn: Sequence[Document], progress: Progress | None = None) -> bytes:
+    # Imported with the first document: what draws takes memory and time that an API process seldom needs.
+    from fulfillment.documents import batch
+
+    return batch.render(drawn, progress)
 
 
 async def _documents(env: Env, order_ids: Sequence[str], kind: Kind) -> list[Document]:
