@@ -198,3 +198,13 @@ async def test_two_partners_two_prices(env: Env, api: httpx2.AsyncClient, world:
     ]
 
     assert prices == ["9.00", "10.00"]
+
+
+async def test_a_search_has_its_length(api: httpx2.AsyncClient) -> None:
+    """Two hundred characters are searched for; one more is refused, and named."""
+    assert (await api.get("/v1/products", params={"search": "x" * 200})).status_code == 200
+
+    answer = await api.get("/v1/products", params={"search": "x" * 201})
+
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["search"]

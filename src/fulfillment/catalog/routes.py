@@ -17,6 +17,7 @@ from fulfillment.oauth.http import partner_caller
 _PATH: Final = "/v1/products"
 _FILTERS: Final = ("status", "updatedAfter", "updatedBefore", "search")
 _KNOWN: Final = ("limit", "cursor", "direction", *_FILTERS)
+_LONGEST_SEARCH: Final = 200  # characters
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _ID: Final = re.compile(r"[1-9]\d{0,18}", re.ASCII)
 
@@ -64,15 +65,18 @@ def read_product_query(query: Mapping[str, str], page: PageRequest) -> ProductQu
     """Return the list that *query* asks for.
 
     Raises:
-        ValidationFailed: A status or a day is none; all faults are named.
+        ValidationFailed: A status or a day is none, or the search is too long; all faults are named.
     """
     faults: list[FieldError] = []
+    search = query.get("search", "")
+    if len(search) > _LONGEST_SEARCH:
+        faults.append(FieldError("search", f"At most {_LONGEST_SEARCH} characters."))
     status = _read_status(query.get("status"), faults)
     after = _read_day("updatedAfter", query, faults)
     before = _read_day("updatedBefore", query, faults)
     if faults:
         raise ValidationFailed("The filters are not valid.", errors=faults)
-    return ProductQuery(page, status, after, before, query.get("search", ""))
+    return ProductQuery(page, status, after, before, search)
 
 
 def _read_status(text: str | None, faults: list[FieldError]) -> ProductStatus | None:

@@ -10,7 +10,10 @@ from typing import Any, Final
 
 import yaml
 
+from fulfillment.contract import bounds
+
 _METHODS: Final = ("get", "post", "put", "patch", "delete")
+_BOTH_WAYS: Final = ("Address", "Administration", "Customer")  # the contract's shapes that are sent and answered
 _DROPPED_SCHEMAS: Final = frozenset({"HTTPValidationError", "ValidationError"})
 
 
@@ -23,7 +26,8 @@ def build(base_url: str, generated: Mapping[str, Any], *, sandbox: bool) -> dict
         sandbox: Whether the sandbox's operations are served.
     """
     document = copy.deepcopy(_written())
-    document["servers"] = [{"url": base_url + "/v1", "description": "Sandbox" if sandbox else "Production"}]
+    description = "Sandbox" if sandbox else "Production"
+    document["servers"] = [{"url": base_url + "/v1", "description": description, "x-internal": False}]
     scheme = document["components"]["securitySchemes"]["oauth2ClientCredentials"]
     scheme["flows"]["clientCredentials"]["tokenUrl"] = base_url + "/oauth2/token"
     for path, item in generated.get("paths", {}).items():
@@ -31,14 +35,18 @@ def build(base_url: str, generated: Mapping[str, Any], *, sandbox: bool) -> dict
     for path, item in document["paths"].items():
         if path in _ROOT_PATHS:
             item["servers"] = [{"url": base_url}]
-    schemas = document["components"]["schemas"]
-    for name, schema in generated.get("components", {}).get("schemas", {}).items():
-        if name not in _DROPPED_SCHEMAS:
-            schemas.setdefault(name, schema)
-    for item in document["paths"].values():
-        for method in _METHODS:
-            if method in item:
-                _complete(item[method])
+    _add_schemas(document, generated.get("components", {}).get("schemas", {}))
+    for path, item in document["paths"].items():
+        for operation in _operations(item):
+            _complete(operation, limited=path not in _ROOT_PATHS)
+            _never_null(operation)
+    everything = [*document["paths"].values(), *document.get("webhooks", {}).values()]
+    for operation in (operation for item in everything for operation in _operations(item)):
+        _give_summary(operation)
+    used = {tag for item in document["paths"].values() for operation in _operations(item) for tag in operation["tags"]}
+    document["tags"] = [tag for tag in document["tags"] if tag["name"] in used]
+    _tidy(document)
+    bounds.declare(document)
     return document
 
 
@@ -94,7 +102,28 @@ def _written() -> dict[str, Any]:
     document: dict[str, Any] = _read((folder / "openapi.yaml").read_text())
     for name in sorted(entry.name for entry in folder.iterdir() if entry.name.startswith("additions")):
         _merge(document, _read((folder / name).read_text()))
+    _close(document["components"]["schemas"])
     return document
+
+
+def _close(schemas: dict[str, Any]) -> None:
+    """Give requests shapes of their own, which hold the named members only; what we answer may get more of them."""
+    for name in _BOTH_WAYS:
+        schemas[f"{name}Create"] = copy.deepcopy(schemas[name]) | {"additionalProperties": False}
+    for asked in ("OrderCreate", "ProtocolUpdate", "LineItemCreate", "CustomerCreate"):
+        _rename(schemas[asked], {f"#/components/schemas/{name}": f"{name}Create" for name in _BOTH_WAYS})
+
+
+def _rename(node: object, names: Mapping[str, str]) -> None:
+    if isinstance(node, dict):
+        members: dict[str, Any] = node  # pyright: ignore[reportUnknownVariableType]
+        if members.get("$ref") in names:
+            members["$ref"] = f"#/components/schemas/{names[members['$ref']]}"
+        for value in members.values():
+            _rename(value, names)
+    elif isinstance(node, list):
+        for value in node:  # pyright: ignore[reportUnknownVariableType]
+            _rename(value, names)
 
 
 def _merge(into: dict[str, Any], added: Mapping[str, Any]) -> None:
@@ -120,10 +149,73 @@ def _add_path(document: dict[str, Any], path: str, item: dict[str, Any], base_ur
         here.setdefault(method, operation)
 
 
-def _complete(operation: dict[str, Any]) -> None:
+def _add_schemas(document: dict[str, Any], generated: Mapping[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    added = {name: schema for name, schema in generated.items() if name not in _DROPPED_SCHEMAS | schemas.keys()}
+    schemas.update(copy.deepcopy(added))
+    # A route whose operation the contract describes brings a shape that nothing refers to.
+    while unused := [
+        name for name in added if name in schemas and not _refers(document, f"#/components/schemas/{name}")
+    ]:
+        for name in unused:
+            del schemas[name]
+
+
+def _refers(node: object, reference: str) -> bool:
+    if isinstance(node, dict):
+        members: dict[str, Any] = node  # pyright: ignore[reportUnknownVariableType]
+        return members.get("$ref") == reference or any(_refers(value, reference) for value in members.values())
+    return isinstance(node, list) and any(_refers(value, reference) for value in node)  # pyright: ignore[reportUnknownVariableType]
+
+
+def _operations(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [item[method] for method in _METHODS if method in item]
+
+
+def _complete(operation: dict[str, Any], *, limited: bool) -> None:
     responses = operation["responses"]
     responses.pop("422", None)  # the framework's own shape: ours is a problem
+    if limited:
+        responses.setdefault("401", {"$ref": "#/components/responses/Unauthorized"})
+        responses.setdefault("429", {"$ref": "#/components/responses/TooManyRequests"})
+    responses.setdefault("4XX", {"$ref": "#/components/responses/Problem"})
     responses.setdefault("default", {"$ref": "#/components/responses/Problem"})
+    for status, response in responses.items():
+        if status[0] in "24" and "$ref" not in response:
+            headers = response.setdefault("headers", {})
+            for name in ("RateLimit", "Access-Control-Allow-Origin"):
+                headers.setdefault(name, {"$ref": f"#/components/headers/{name}"})
+
+
+def _never_null(operation: dict[str, Any]) -> None:
+    # The framework knows that a parameter may be left out as "or null"; in a query no value is null.
+    for parameter in operation.get("parameters", ()):
+        choices = parameter.get("schema", {}).pop("anyOf", None)
+        if choices is not None:
+            parameter["schema"] |= next(one for one in choices if one != {"type": "null"})
+
+
+def _give_summary(operation: dict[str, Any]) -> None:
+    # Tools list operations by their summary; the contract's have names that say as much.
+    words = re.sub(r"(?<=[a-z])([A-Z])", r" \1", operation["operationId"]).lower()
+    operation.setdefault("summary", words[0].upper() + words[1:])
+
+
+def _tidy(node: object) -> None:
+    """Mend what is no member of OpenAPI: the framework's bounds of moments, text that a comma in the contract cut."""
+    if isinstance(node, dict):
+        members: dict[str, Any] = node  # pyright: ignore[reportUnknownVariableType]
+        if members.get("type") == "string":
+            for name in ("ge", "le"):
+                members.pop(name, None)
+        for name in [name for name, value in members.items() if value is None and " " in name]:
+            del members[name]
+            members["description"] = f"{members['description']}, {name}"
+        for value in members.values():
+            _tidy(value)
+    elif isinstance(node, list):
+        for value in node:  # pyright: ignore[reportUnknownVariableType]
+            _tidy(value)
 
 
 class _Dumper(yaml.SafeDumper):

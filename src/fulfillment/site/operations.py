@@ -66,7 +66,7 @@ def _operation(document: Document, path: str, item: Mapping[str, Any], method: s
         parameters=tuple(follow(document, parameter) for parameter in shared),
         body=_body(follow(document, found["requestBody"])) if "requestBody" in found else None,
         responses={status: follow(document, answer) for status, answer in found.get("responses", {}).items()},
-        open=found.get("security", ...) == [],
+        open="security" in found and not any("oauth2ClientCredentials" in way for way in found["security"]),
     )
 
 

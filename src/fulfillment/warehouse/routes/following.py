@@ -24,7 +24,9 @@ _MESSAGE: Final = {
                 "schema": {
                     "type": "object",
                     "description": "AfterShip's webhook (msg), or EasyPost's event (result)",
-                    "anyOf": [{"required": ["msg"]}, {"required": ["result"]}],
+                    "anyOf": [
+                        {"required": [name], "properties": {name: {"type": "object"}}} for name in ("msg", "result")
+                    ],
                 }
             }
         },

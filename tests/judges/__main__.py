@@ -1,0 +1,140 @@
+"""Asks the outside judges: `python -m tests.judges [--only NAME ...] [--fuzz-seconds N]`; status 1 on any finding."""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from rich.console import Console
+from rich.table import Table
+
+from tests.contract.test_schemathesis import CONFIG, ELSEWHERE, spec
+from tests.fuzz.__main__ import fuzz
+from tests.fuzz.targets import TARGETS
+from tests.judges import clients, differs, documents, pooler
+from tests.judges.node import NodeMissing
+from tests.judges.verdict import Judged, Skipped
+from tests.serving import ServerProcess
+
+_PRODUCTION = "https://api.fulfillment.juniperhealth.com"
+_SEEDS = (1, 2, 3)
+_EXAMPLES = 200
+
+
+class Court:
+    """One server for all judges, started when the first asks for it."""
+
+    def __init__(self, fuzz_seconds: float, schemathesis_seconds: int) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="judges-"))
+        self.folder.chmod(0o711)
+        self.fuzz_seconds = fuzz_seconds
+        self.schemathesis_seconds = schemathesis_seconds
+        self._server: ServerProcess | None = None
+
+    def server(self) -> ServerProcess:
+        """Return the server."""
+        if self._server is None:
+            served = self.folder / "served"
+            served.mkdir()
+            served.chmod(0o711)
+            self._server = ServerProcess(served)
+            self._server.start()
+        return self._server
+
+    def document(self) -> dict[str, Any]:
+        """Return the served OpenAPI document, at an address as in production."""
+        url = self.server().url
+        return json.loads(httpx2.get(url + "/openapi.json").text.replace(url, _PRODUCTION))
+
+    def close(self) -> None:
+        """Stop the server."""
+        if self._server is not None:
+            self._server.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _fuzzing(court: Court) -> Judged:
+    found: list[str] = []
+    total = 0
+    for target in TARGETS:
+        tried, findings = fuzz(target, court.fuzz_seconds, seed=7)
+        total += tried
+        found += [f"{one.target}: {one.said}: {one.data[:80]!r}" for one in findings]
+    return Judged(f"{total} inputs for {len(TARGETS)} parsers", found)
+
+
+def _schemathesis(court: Court) -> Judged:
+    server = court.server()
+    (court.folder / "spec.json").write_text(json.dumps(spec(server)))
+    (court.folder / "schemathesis.toml").write_text(CONFIG)
+    found: list[str] = []
+    for who, paths in (("", "^(?!/operator)"), ("operator_", "^/operator")):
+        for seed in _SEEDS:
+            found += _schemathesis_run(court, server, who, paths, seed)
+    return Judged(f"{len(_SEEDS)} seeds, partner and operator", found)
+
+
+def _schemathesis_run(court: Court, server: ServerProcess, who: str, paths: str, seed: int) -> list[str]:
+    with server.client_of(server.demo[f"{who}client_id"], server.demo[f"{who}client_secret"]) as client:
+        token = client.headers["Authorization"]
+    command = [
+        *(Path(sys.executable).parent / "schemathesis", "--config-file", "schemathesis.toml", "run", "spec.json"),
+        *("--url", server.url + "/v1", "--header", f"Authorization: {token}"),
+        *("--checks", "all", "--phases", "coverage,fuzzing,stateful", "--mode", "all"),
+        *("--max-examples", str(_EXAMPLES), "--max-time", str(court.schemathesis_seconds), "--seed", str(seed)),
+        *("--workers", "1", "--generation-allow-x00", "false", "--generation-database", "none", "--no-color"),
+        *("--include-path-regex", paths, "--exclude-path-regex", ELSEWHERE),
+    ]
+    seconds = court.schemathesis_seconds + 300
+    done = subprocess.run(command, cwd=court.folder, capture_output=True, text=True, timeout=seconds, check=False)
+    return [] if done.returncode == 0 else [f"seed {seed}, {who or 'partner'}: {done.stdout[-3000:]}"]
+
+
+JUDGES: dict[str, Callable[[Court], Judged]] = {
+    "redocly": lambda court: documents.redocly(court.document(), court.folder),
+    "spectral": lambda court: documents.spectral(court.document(), court.folder),
+    "differ": lambda court: differs.no_breaking_change(court.document(), court.folder),
+    "oauth": lambda court: clients.oauth_clients(court.server()),
+    "stripe": lambda _: clients.stripe_in_node(),
+    "pooler": lambda _: pooler.behind_a_pooler(),
+    "fuzzing": _fuzzing,
+    "schemathesis": _schemathesis,
+}
+
+
+def main() -> int:
+    """Ask, print the verdicts, and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.judges", description=__doc__)
+    parser.add_argument("--only", action="append", choices=list(JUDGES))
+    parser.add_argument("--fuzz-seconds", type=float, default=60.0, help="for each parser")
+    parser.add_argument("--schemathesis-seconds", type=int, default=120, help="for each seed")
+    arguments = parser.parse_args()
+    console = Console(soft_wrap=True)
+    court = Court(arguments.fuzz_seconds, arguments.schemathesis_seconds)
+    table = Table("judge", "looked at", "found", title="Outside judges", title_justify="left")
+    broken = 0
+    try:
+        for name in arguments.only or JUDGES:
+            try:
+                judged = JUDGES[name](court)
+            except (Skipped, NodeMissing) as reason:
+                table.add_row(name, f"not asked: {reason}", "")
+                continue
+            broken += bool(judged.found)
+            table.add_row(name, judged.looked_at, str(len(judged.found)))
+            for finding in judged.found[:40]:
+                console.print(f"{name}: {finding}", markup=False, highlight=False)
+    finally:
+        court.close()
+    console.print(table)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
