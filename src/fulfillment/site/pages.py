@@ -53,10 +53,14 @@ CHAPTERS: Final = (
     ),
     Chapter("Test", _guides("sandbox", "testing-in-ci")),
     Chapter("Tools", _guides("cli", "python-sdk", "typescript")),
-    Chapter("Run", _guides("going-live", "operating", "operating-warehouse")),
+    Chapter("Run", _guides("going-live", "operating", "operating-warehouse", "backup")),
 )
 # Reached from the operator's guides; too long for a partner's sidebar.
-MORE: Final = (Place("settings", "settings.md"), Place("runbook", "runbook.md"))
+MORE: Final = (
+    Place("settings", "settings.md"),
+    Place("runbook", "runbook.md"),
+    Place("database-upgrade", "database-upgrade.md"),
+)
 
 
 @lru_cache(maxsize=8)
@@ -72,7 +76,7 @@ def read_pages(base_url: str) -> tuple[Page, ...]:
 def read(source: str, base_url: str) -> str:
     """Return a file of content/ with the server's address, and links that hold beside the page's own address."""
     text = (resources.files("fulfillment.site") / "content" / source).read_text(encoding="utf-8")
-    text = re.sub(r"\]\((?:\.\./)+(?:guides/)?([a-z-]+\.md)", r"](\1", text)
+    text = re.sub(r"\]\((?:\.\./)*(?:guides/)?([a-z-]+\.md)", r"](\1", text)
     return text.replace(_WRITTEN_ADDRESS, base_url)
 
 
