@@ -1,6 +1,7 @@
 """Guessing is slowed over all processes together."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -94,6 +95,25 @@ async def test_nobody_locks_a_partner_out_of_another_process(processes: list[Env
     assert await guess(second, caller.client_id, "203.0.113.9") == "refused"
     token, _ = await service.issue_token(second, caller.client_id, secret, scope="", address="192.0.2.5")
     assert token.count(".") == 2
+
+
+async def test_a_closed_door_costs_no_round_trip(processes: list[Env], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three hundred guesses at ever new clients from an address that is held: the database is asked once a second."""
+    env, asked = processes[0], 0
+    connection = Database.connection
+
+    def counted(db: Database) -> object:
+        nonlocal asked
+        asked += 1
+        return connection(db)
+
+    await asyncio.gather(*(guess(env, f"warm-{number}", "192.0.2.9") for number in range(LIMIT)))
+    monkeypatch.setattr(Database, "connection", counted)
+    began = time.monotonic()
+    results = [await guess(env, f"never-seen-{number}", "192.0.2.9") for number in range(300)]
+
+    assert results == ["refused"] * 300
+    assert asked <= 1 + (time.monotonic() - began)
 
 
 async def test_who_knows_the_secret_writes_nothing_for_each_token(processes: list[Env], dsns: tuple[str, str]) -> None:

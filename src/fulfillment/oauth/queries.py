@@ -35,6 +35,16 @@ SELECT client_id, partner_id, scope, label, secret_hash, previous_secret_hash, p
  WHERE client_id = %(client_id)s
 """
 
+# One row in any case, so that reading one takes as long for a client that exists as for one that does not.
+SELECT_CLIENT_OR_NOBODY: Final = """
+SELECT asked.client_id, found.partner_id, coalesce(found.scope, 'partner') AS scope, coalesce(found.label, '') AS label,
+       coalesce(found.secret_hash, repeat('0', 64)) AS secret_hash, found.previous_secret_hash,
+       found.previous_secret_until, coalesce(found.created_at, 'epoch') AS created_at, found.revoked_at,
+       found.client_id IS NOT NULL AS known
+  FROM (VALUES (%(client_id)s::text)) AS asked (client_id)
+  LEFT JOIN oauth_clients AS found ON found.client_id = asked.client_id
+"""
+
 LOCK_CLIENT: Final = SELECT_CLIENT + " FOR UPDATE"
 
 INSERT_CLIENT: Final = """
@@ -68,9 +78,10 @@ async def select_clients(tx: ReadTx, partner_id: str | None) -> Sequence[Client]
 
 
 async def select_client(tx: ReadTx, client_id: str) -> Client | None:
-    """Return the client, or None."""
-    row = await tx.one_or_none(SELECT_CLIENT, client_id=client_id)
-    return None if row is None else _client(row)
+    """Return the client, or None after the same work."""
+    row = await tx.one(SELECT_CLIENT_OR_NOBODY, client_id=client_id)
+    client = _client(row)
+    return client if row["known"] else None
 
 
 async def lock_client(tx: Tx, client_id: str) -> Client | None:

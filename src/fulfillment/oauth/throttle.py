@@ -11,8 +11,9 @@ import hmac
 import ipaddress
 import logging
 import math
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, LiteralString, TypeVar
 
 from fulfillment.infra.env import Env
@@ -24,7 +25,7 @@ T = TypeVar("T")
 WINDOW_SECONDS: Final = 60.0
 TRUST_SECONDS: Final = 3600.0  # how long an address that proved itself is told apart from the others
 _CAPACITY: Final = 20_000  # keys remembered; the longest unused are forgotten first
-_DOUBT_SECONDS: Final = 5.0  # how long a pair that nobody trusts is not asked for again
+_OTHERS_SECONDS: Final = 1.0  # how old what others trust may be
 _RENEW_SECONDS: Final = 900.0  # how often a pair that goes on proving itself is told to the others
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,9 @@ ADD_TRUST: Final[LiteralString] = """
 INSERT INTO token_trust AS known (key, since) VALUES (%(key)s, %(at)s)
     ON CONFLICT (key) DO UPDATE SET since = greatest(known.since, excluded.since)
 """
-SELECT_TRUST: Final[LiteralString] = "SELECT since FROM token_trust WHERE key = %(key)s"
+SELECT_TRUST: Final[LiteralString] = """
+SELECT key, since FROM token_trust WHERE since > %(after)s ORDER BY since DESC LIMIT %(most)s
+"""
 DELETE_OLD_FAILURES: Final[LiteralString] = """
 DELETE FROM token_failures WHERE key = ANY (ARRAY(
   SELECT key FROM token_failures WHERE since < %(before)s ORDER BY since LIMIT 100 FOR UPDATE SKIP LOCKED))
@@ -137,7 +140,9 @@ class SharedThrottle:
         self._env = env
         self._own = Throttle(env.settings.token_failures_per_minute)
         self._told: OrderedDict[str, float] = OrderedDict()  # pairs whose trust was written, and when
-        self._doubted: OrderedDict[str, float] = OrderedDict()  # pairs nobody trusts, and when that was asked
+        self._others: Mapping[str, float] = {}  # hashed pairs that any process trusts, and since when
+        self._others_until = -math.inf  # on the monotonic clock: when they have to be read again
+        self._reading: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def wait_seconds(self, client_id: str, address: str, at: float) -> int:
@@ -145,12 +150,7 @@ class SharedThrottle:
         wait = self._own.wait_seconds(client_id, address, at)
         if not wait or self._own.trusts(client_id, address, at):
             return wait
-        pair = _keys(client_id, address)[0]
-        asked = self._doubted.get(pair)
-        if asked is not None and asked <= at < asked + _DOUBT_SECONDS:
-            return wait
-        _remember(self._doubted, pair, at)
-        since = await self._trusted_since(pair)
+        since = (await self._trusted_by_others(at)).get(self._hashed(_keys(client_id, address)[0]))
         if since is None or not since <= at < since + TRUST_SECONDS:
             return wait
         self._own.succeeded(client_id, address, since)
@@ -207,13 +207,26 @@ class SharedThrottle:
             self._told.pop(pair, None)
             _log.warning("throttle.not_shared", extra={"code": error.code})
 
-    async def _trusted_since(self, pair: str) -> float | None:
+    async def _trusted_by_others(self, at: float) -> Mapping[str, float]:
+        # Whoever guesses with a new client id each time names a new pair each time. So it is not the pair that is asked
+        # for, but all that are trusted, once a second: a closed door costs no round trip, and takes as long for a
+        # client that exists as for one that does not.
+        if time.monotonic() >= self._others_until:
+            if self._reading is None:
+                self._reading = asyncio.create_task(self._read_trust(at))
+            await asyncio.shield(self._reading)
+        return self._others
+
+    async def _read_trust(self, at: float) -> None:
+        asked = {"after": at - TRUST_SECONDS, "most": _CAPACITY}
         try:
             async with self._env.db.connection() as conn:
-                row: Any = await (await conn.execute(SELECT_TRUST, {"key": self._hashed(pair)})).fetchone()
-        except FulfillmentError:
-            return None
-        return None if row is None else row[0]
+                self._others = dict(await (await conn.execute(SELECT_TRUST, asked)).fetchall())
+        except FulfillmentError as error:
+            _log.warning("throttle.not_shared", extra={"code": error.code})
+        finally:
+            self._others_until = time.monotonic() + _OTHERS_SECONDS
+            self._reading = None
 
     def _hashed(self, key: str) -> str:
         # What was claimed can hold anything, and an address is personal data.
