@@ -24,7 +24,7 @@ _IDLE_SECONDS: Final = 15.0
 _USUAL_SECONDS: Final = 15.0
 _PRODUCT: Final = 88_200_000_000
 _MOST_SECONDS: Final = {"head": 10.5, "body": 30.0, "silent": 10.5}  # half a second for the driver
-_MOST_MEGABYTES: Final = 100.0
+_MOST_KILOBYTES: Final = 20.0  # of each
 _LEFT: Final = 20  # descriptors that may be open for other reasons
 
 
@@ -105,9 +105,9 @@ def play(seed: int, seconds: float = SECONDS) -> list[Verdict]:
         _beside("idle", usual, beside_idle, f"beside {_IDLE} idle connections others are served as before"),
         Verdict(
             "idle",
-            f"idle connections are kept, and cost at most {_MOST_MEGABYTES:.0f} MB",
+            f"idle connections are kept, and cost at most {_MOST_KILOBYTES:.0f} KB each",
             f"{_IDLE} connections, {grown:.0f} MB more, {cut} cut",
-            ([f"{cut} were cut"] if cut else []) + ([f"{grown:.0f} MB"] if grown > _MOST_MEGABYTES else []),
+            ([f"{cut} were cut"] if cut else []) + ([f"{grown:.0f} MB"] if grown * 1024 > _MOST_KILOBYTES * _IDLE else []),
         ),
         Verdict(
             "after",
