@@ -14,6 +14,7 @@ import httpx2
 
 from fulfillment.kernel.errors import FulfillmentError
 from fulfillment.orders.domain import OrderStatus
+from tests.chaos import visitors
 from tests.chaos.stage import Stage
 
 DAYS: Final = 30
@@ -51,6 +52,7 @@ class Journal:
     statuses: "Counter[str]" = field(default_factory=Counter[str])
     faults: list[str] = field(default_factory=list[str])  # what no client should ever see
     acks: list[float] = field(default_factory=list[float])  # moments
+    refusals: list[float] = field(default_factory=list[float])  # moments of 503
     recoveries: list[float] = field(default_factory=list[float])  # seconds from the database's return to a 2xx
     outages: int = 0
     pages: int = 0  # whole lists read
@@ -70,6 +72,8 @@ class Journal:
                 return
             if answer.status_code >= 500 and answer.status_code != 503:
                 self.faults.append(f"{operation}: {answer.status_code} {answer.text[:200]}")
+            if answer.status_code == 503:
+                self.refusals.append(time.monotonic())
             if answer.status_code in (429, 503) and "retry-after" not in answer.headers:
                 self.faults.append(f"{operation}: {answer.status_code} without Retry-After")
             if answer.status_code in (401, 403):
@@ -87,6 +91,7 @@ class Crowd:
         self._pause = pause_seconds
         self._threads: list[threading.Thread] = []
         self._tokens = [stage.token(partner) for partner in stage.partners]
+        self._operators_token = stage.operators_token()
 
     def prepare(self) -> None:
         """Make the stock."""
@@ -95,12 +100,13 @@ class Crowd:
         # Many small lots: at the end of each, two processes may want the same last pills.
         self.stage.office.product(SCARCE, [SCARCE_LOT] * (SCARCE_PILLS // SCARCE_LOT))
 
-    def start(self, *, creators: int = 5, cancellers: int = 1, movers: int = 2) -> None:
+    def start(self, *, creators: int = 5, cancellers: int = 1, movers: int = 2, visitors: int = 1) -> None:
         """Begin."""
         works: list[Callable[[random.Random], None]] = [
             *[self._create] * creators,
             *[self._cancel] * cancellers,
             *[self._move] * movers,
+            *[self._visit] * visitors,
             self._read,
             self._watch,
         ]
@@ -257,6 +263,37 @@ class Crowd:
                     if len(found) != len(set(found)):
                         self.journal.faults.append("list: an order is in it twice")
             time.sleep(1)
+
+    def _visit(self, chance: random.Random) -> None:
+        """Ask for everything else, each time once: nothing may come but what the operation says, or 503."""
+        url = self._urls[0]
+        operator = httpx2.Client(
+            base_url=url, headers={"Authorization": f"Bearer {self._operators_token}"}, timeout=_TIMEOUT_SECONDS
+        )
+        with operator, self.client(0, url) as partner:
+            while not self.stopping.is_set():
+                time.sleep(chance.random() * 2 * self._pause)
+                if chance.random() < 0.1:
+                    self._ask_for_token(url)
+                    continue
+                with self.journal.lock:
+                    known = [one.order_id for one in self.journal.placed[-50:] if one.order_id and one.partner == 0]
+                visit = visitors.draw(chance, known, PRODUCTS, lambda chance: _an_order(chance, 0)[1])
+                client = operator if visit.operator else partner
+                self._send(visit.name, client, visit.method, visit.path, visit.key, visit.body)
+
+    def _ask_for_token(self, url: str) -> None:
+        account = self.stage.partners[0]
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": account.client_id,
+            "client_secret": account.client_secret,
+        }
+        try:
+            answer = httpx2.post(url + "/oauth2/token", data=form, timeout=_TIMEOUT_SECONDS)
+        except (httpx2.TransportError, httpx2.DecodingError):
+            answer = None
+        self.journal.note("token", answer)
 
     def _list(self, client: httpx2.Client) -> list[str] | None:
         found: list[str] = []

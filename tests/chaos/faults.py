@@ -42,7 +42,7 @@ def kill_backend(stage: Stage, chance: random.Random) -> None:
 def stop_immediately(stage: Stage, chance: random.Random) -> None:
     """pg_ctl stop -m immediate: no shutdown checkpoint, recovery at the next start."""
     with contextlib.suppress(Exception):  # it may be down already
-        stage.database.run_tool("pg_ctl", "stop", "-m", "immediate", "-t", "5")
+        stage.database.run_tool("pg_ctl", "stop", "-m", "immediate", "-W")
 
 
 def freeze_short(stage: Stage, chance: random.Random) -> None:
@@ -69,11 +69,11 @@ def kill_everything(stage: Stage, chance: random.Random) -> None:
     stage.server.start()
 
 
-def fill_disk(stage: Stage, chance: random.Random) -> None:
+def fill_disk(stage: Stage, chance: random.Random, seconds: float = _FULL_SECONDS) -> None:
     """Fill the file system of the data dir, and make room again after a while."""
     ballast = stage.data_dir / "ballast"
     try:
-        until = time.monotonic() + _FULL_SECONDS
+        until = time.monotonic() + seconds
         with ballast.open("ab", buffering=0) as file:
             while time.monotonic() < until:
                 try:
@@ -94,6 +94,8 @@ SHORT: Final[dict[str, Fault]] = {
 }
 LONG: Final[dict[str, Fault]] = SHORT | {"freeze": freeze_long, "everything": kill_everything, "disk": fill_disk}
 
+_TAKES_TIME: Final = frozenset({"freeze", "everything", "disk"})
+
 
 class Weather:
     """Lets faults happen, one after the other, until told to stop."""
@@ -101,6 +103,7 @@ class Weather:
     def __init__(self, stage: Stage, faults: dict[str, Fault]) -> None:
         self.happened: Counter[str] = Counter()
         self.errors: list[str] = []
+        self.away: list[tuple[float, float]] = []  # from when to when nothing could be served: not ours to answer for
         self._stage = stage
         self._faults = faults
         self._chance = random.Random(f"{stage.seed}/weather")
@@ -125,9 +128,12 @@ class Weather:
                 waiting = sorted(self._faults)
                 self._chance.shuffle(waiting)
             name = waiting.pop()
+            began = time.monotonic()
             try:
                 self._faults[name](self._stage, self._chance)
                 self.happened[name] += 1
+                if name in _TAKES_TIME:
+                    self.away.append((began, time.monotonic()))
             except Exception as error:
                 self.errors.append(f"fault {name}: {type(error).__name__}: {error}")
 

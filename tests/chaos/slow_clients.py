@@ -107,7 +107,8 @@ def play(seed: int, seconds: float = SECONDS) -> list[Verdict]:
             "idle",
             f"idle connections are kept, and cost at most {_MOST_KILOBYTES:.0f} KB each",
             f"{_IDLE} connections, {grown:.0f} MB more, {cut} cut",
-            ([f"{cut} were cut"] if cut else []) + ([f"{grown:.0f} MB"] if grown * 1024 > _MOST_KILOBYTES * _IDLE else []),
+            ([f"{cut} were cut"] if cut else [])
+            + ([f"{grown:.0f} MB"] if grown * 1024 > _MOST_KILOBYTES * _IDLE else []),
         ),
         Verdict(
             "after",

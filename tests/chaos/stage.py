@@ -9,10 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Collection, Coroutine, Generator
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -32,16 +33,20 @@ from fulfillment.infra.postgres import EmbeddedPostgres
 from fulfillment.infra.processes import tied_to_parent
 from fulfillment.inventory import service as inventory
 from fulfillment.inventory.domain import NewLot
+from fulfillment.kernel.callers import Scope
 from fulfillment.oauth import service as oauth
 from fulfillment.orders.domain import OrderStatus
 from fulfillment.partners import service as partners
 from fulfillment.warehouse.domain import Actor
 from fulfillment.warehouse.service import stepping
+from fulfillment.worker.jobs import JOBS
+from fulfillment.worker.loop import Job
 
 T = TypeVar("T")
 
 _SERVE: Final = "import sys; from fulfillment.cli.main import main; sys.exit(main())"
 _PATIENCE_SECONDS: Final = 120
+_ALL_NEW: Final = "All processes are new."
 _RETRIES: Final = "1,1,1,1,1,2,2,2,2,2,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,3"
 FAKETIME: Final = next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
 
@@ -91,7 +96,7 @@ class Server:
             | self.environment
         )
 
-    def start(self) -> None:
+    def start(self, *, wait: bool = True) -> None:
         """Start it and wait until it serves."""
         log_path = self.folder / "serve.log"
         command = [sys.executable, "-c", _SERVE, "serve", "--port", str(self.port), "--data-dir", str(self.data_dir)]
@@ -104,7 +109,8 @@ class Server:
                 env=self.variables,
                 start_new_session=True,
             )
-        self.wait()
+        if wait:
+            self.wait()
 
     def wait(self) -> None:
         """Wait until it says that requests can be served."""
@@ -122,7 +128,8 @@ class Server:
 
     def log(self) -> str:
         """Return what it has written."""
-        return (self.folder / "serve.log").read_text(errors="replace")
+        path = self.folder / "serve.log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def pids(self, program: str) -> list[int]:
         """Return the processes that it runs: fulfillment.app, fulfillment.worker, or postgres."""
@@ -139,6 +146,16 @@ class Server:
         """Send a signal to the supervisor alone."""
         if self.process is not None:
             self.process.send_signal(number)
+
+    def reload(self) -> None:
+        """Replace every process, and wait until that is done."""
+        said = self.log().count(_ALL_NEW)
+        self.signal(signal.SIGHUP)
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while self.log().count(_ALL_NEW) == said:
+            if time.monotonic() > until:
+                raise TimeoutError("the processes are not replaced")
+            time.sleep(0.1)
 
     def stop(self) -> float:
         """End it as Ctrl-C does and return how many seconds that took."""
@@ -198,6 +215,10 @@ class Office:
         client_id, secret = await oauth.create_client(self._env, partner_id=made.id)
         return made.id, client_id, secret
 
+    def operator(self) -> tuple[str, str]:
+        """Make an operator's client and return its id and its secret."""
+        return self.run(oauth.create_client(self._env, partner_id=None, scope=Scope.OPERATOR))
+
     def product(self, product_id: int, lots: list[int]) -> None:
         """Make a product with lots of so many pills, each expiring later than the one before."""
         self.run(self._product(product_id, lots))
@@ -218,6 +239,15 @@ class Office:
             lot = NewLot(product_id, f"C{place}", at.date() + timedelta(days=300 + 30 * place), pills)
             async with self._env.db.transaction(ALL_TENANTS) as tx:
                 await inventory.receive_lot(tx, lot, "chaos", at)
+
+    def run_jobs(self, names: Collection[str], *, ahead: timedelta) -> None:
+        """Run some of the worker's jobs once, as if it were later by *ahead*."""
+        later = replace(self._env, now=lambda: self._env.now() + ahead)
+        self.run(self._run_jobs(later, [job for job in JOBS if job.name in names]))
+
+    async def _run_jobs(self, env: Env, jobs: list[Job]) -> None:
+        for job in jobs:
+            await job.run(env)
 
     def advance(self, order_id: str, to: OrderStatus) -> str:
         """Move an order up to a status and return the one it has then."""
@@ -251,7 +281,7 @@ class Stage:
         self.server = Server(folder, self.data_dir, free_port(), processes, workers, environment or {})
         self.database = EmbeddedPostgres(self.data_dir, echo=lambda _: None)
         self.extra: list[subprocess.Popen[bytes]] = []
-        self.extra_url: str | None = None
+        self.clean = False  # nothing was found: the logs may go
         self.partners: list[PartnerAccount] = []
         self._receiver: subprocess.Popen[str] | None = None
         self._receiver_port = free_port()
@@ -268,13 +298,28 @@ class Stage:
         """Return an access token."""
         return token_of(self.server.url, partner.client_id, partner.client_secret)
 
+    def operators_token(self) -> str:
+        """Return an access token of the warehouse."""
+        return token_of(self.server.url, *self.office.operator())
+
     def heal(self) -> None:
         """Make the receiver answer well from now on."""
         if self._receiver is not None:
             self._receiver.send_signal(signal.SIGUSR1)
 
-    def skew(self, offset: str) -> None:
-        """Start one more worker and one more API process whose clocks are off, such as "+1h"."""
+    def skew_api(self, offset: str) -> str:
+        """Start one more API process whose clock is off, such as "+1h", and return where it is reached."""
+        port = free_port()
+        self._skewed("fulfillment.app", offset, {"FULFILLMENT_PORT": str(port), "FULFILLMENT_HOST": "127.0.0.1"})
+        url = f"http://127.0.0.1:{port}"
+        self._wait_for(url)
+        return url
+
+    def skew_worker(self, offset: str) -> None:
+        """Start one more worker whose clock is off."""
+        self._skewed("fulfillment.worker", offset, {})
+
+    def _skewed(self, module: str, offset: str, more: dict[str, str]) -> None:
         variables = self.server.variables | {
             "FULFILLMENT_DATABASE_URL": self.database.app_dsn,
             "FULFILLMENT_DATA_DIR": str(self.data_dir),
@@ -282,16 +327,9 @@ class Stage:
             "FAKETIME": offset,
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
-        port = free_port()
         with (self.folder / "skewed.log").open("ab") as log:
-            for module, more in (
-                ("fulfillment.worker", {}),
-                ("fulfillment.app", {"FULFILLMENT_PORT": str(port), "FULFILLMENT_HOST": "127.0.0.1"}),
-            ):
-                process = subprocess.Popen([sys.executable, "-m", module], stdout=log, stderr=log, env=variables | more)
-                self.extra.append(process)
-        self.extra_url = f"http://127.0.0.1:{port}"
-        self._wait_for(self.extra_url)
+            process = subprocess.Popen([sys.executable, "-m", module], stdout=log, stderr=log, env=variables | more)
+        self.extra.append(process)
 
     def sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Return the rows of a statement, seen by the superuser."""
@@ -366,6 +404,26 @@ class Stage:
         umount = shutil.which("umount")
         if self.mounted and umount is not None:
             subprocess.run([umount, "-l", self.data_dir], check=False)
+
+
+def folder_for(name: str) -> Path:
+    """Return a new folder that PostgreSQL's user can pass when the play runs as root."""
+    made = Path(tempfile.mkdtemp(prefix=f"chaos-{name}-"))
+    made.chmod(0o711)
+    return made
+
+
+@contextlib.contextmanager
+def staged(stage: Stage) -> Generator[Stage]:
+    """End *stage* with the block; its logs stay unless it is clean by then."""
+    try:
+        yield stage
+    except BaseException:
+        sys.stderr.write(stage.server.log()[-5000:])
+        raise
+    finally:
+        stage.stop()
+        shutil.rmtree(stage.folder if stage.clean else stage.data_dir, ignore_errors=True)
 
 
 def token_of(url: str, client_id: str, secret: str) -> str:
