@@ -1,6 +1,7 @@
 """Connections that are broken, or no longer what the driver believes, are not lent again."""
 
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import psycopg
 import pytest
@@ -69,3 +70,33 @@ async def test_a_commit_that_was_cut_off_is_not_called_undone(db: Database) -> N
         async with db.transaction(ALL_TENANTS) as tx:
             await tx.execute("CREATE TEMPORARY TABLE noted (x int)")
             tx.connection.pgconn.finish()  # the answer to COMMIT will never come
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_statement_whose_columns_changed_is_prepared_anew(
+    db: Database, dsns: tuple[str, str], alone: bool
+) -> None:
+    """A migration that changes a prepared statement's columns costs one caller a 503, in a transaction or alone."""
+
+    async def read() -> list[tuple[Any, ...]]:
+        if alone:
+            async with db.connection() as conn:
+                return await (await conn.execute("SELECT * FROM changing")).fetchall()
+        async with db.reading(ALL_TENANTS) as tx:
+            return await tx.tuples("SELECT * FROM changing", [])
+
+    async with await psycopg.AsyncConnection.connect(dsns[1], autocommit=True) as owner:
+        await owner.execute("CREATE TABLE changing (a int); GRANT SELECT ON changing TO fulfillment")
+        try:
+            for _ in range(4):  # the third time it is prepared
+                assert await read() == []
+            await owner.execute("ALTER TABLE changing ADD COLUMN b text; INSERT INTO changing VALUES (1, 'x')")
+
+            with pytest.raises(DatabaseUnavailable) as refused:
+                await read()
+            found = await read()
+        finally:
+            await owner.execute("DROP TABLE changing")
+
+    assert refused.value.retry_after_seconds == 1
+    assert found == [(1, "x")]

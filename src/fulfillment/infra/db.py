@@ -37,10 +37,13 @@ _UNKNOWN: Final = (
 _HUNG_UP: Final = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 _log = logging.getLogger(__name__)
 
+# What a prepared statement says whose columns a migration has changed: its connection is closed, and on another one it
+# is prepared anew.
+_STALE: Final = "0A000"
 # SQLSTATE classes that say "not now" rather than "wrong": connection, resources (disk full), operator intervention
 # (shutdown, cancel), and the transaction that lost a race and may simply run again.
 _PASSING_CLASSES: Final = frozenset({"08", "53", "57", "58"})
-_PASSING_STATES: Final = frozenset({"40001", "40P01", "55P03", "25006", "25P03", "25P04"})
+_PASSING_STATES: Final = frozenset({"40001", "40P01", "55P03", "25006", "25P03", "25P04", _STALE})
 
 
 class DatabaseUnavailable(FulfillmentError):
@@ -173,6 +176,8 @@ class Database:
             conn = self._take_free() or await self._connect()
             yield conn
         except psycopg.Error as error:
+            if error.sqlstate == _STALE and conn is not None:
+                await conn.close()
             raise _translated(error) from error
         finally:
             await self._give_back(conn)
