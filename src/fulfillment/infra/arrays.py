@@ -6,7 +6,7 @@ A binary array is a header and, for each element, its length and its bytes (docs
 
 import struct
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import psycopg
@@ -18,6 +18,7 @@ _HEADER: Final = struct.Struct(">iiIii")  # dimensions, has nulls, element type,
 _LENGTH: Final = struct.Struct(">i")
 _NULL: Final = _LENGTH.pack(-1)
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_EPOCH_DAY: Final = _EPOCH.toordinal()
 _MICROSECOND: Final = timedelta(microseconds=1)
 # Types' numbers, fixed in PostgreSQL's catalogue: (array, element).
 _TEXT: Final = (1009, 25)
@@ -27,6 +28,7 @@ _INT2: Final = (1005, 21)
 _INT4: Final = (1007, 23)
 _INT8: Final = (1016, 20)
 _MOMENT: Final = (1185, 1184)
+_DATE: Final = (1182, 1082)
 _BOOLEAN: Final = (1000, 16)
 
 
@@ -81,6 +83,11 @@ def moments(values: Sequence[datetime | None]) -> Array:
         packed = [None if value is None else struct.pack(">q", _microseconds(value)) for value in values]
         return _of_bytes(_MOMENT, packed)
     return _of_fixed(_MOMENT, "q", 8, [_microseconds(value) for value in values if value is not None])
+
+
+def dates(values: Sequence[date]) -> Array:
+    """Return a date[] without nulls."""
+    return _of_fixed(_DATE, "i", 4, [value.toordinal() - _EPOCH_DAY for value in values])
 
 
 def optional_ints(values: Sequence[int | None]) -> Array:

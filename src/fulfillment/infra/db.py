@@ -43,6 +43,7 @@ _STALE: Final = "0A000"
 # SQLSTATE classes that say "not now" rather than "wrong": connection, resources (disk full), operator intervention
 # (shutdown, cancel), and the transaction that lost a race and may simply run again.
 _PASSING_CLASSES: Final = frozenset({"08", "53", "57", "58"})
+_REFUSALS: Final = frozenset({"40", "53", "55"})  # classes that end a statement and never a commit
 _PASSING_STATES: Final = frozenset({"40001", "40P01", "55P03", "25006", "25P03", "25P04", _STALE})
 
 
@@ -179,6 +180,29 @@ class Database:
             if error.sqlstate == _STALE and conn is not None:
                 await conn.close()
             raise _translated(error) from error
+        finally:
+            await self._give_back(conn)
+
+    async def run(self, statement: LiteralString, params: Sequence[object]) -> list[tuple[Any, ...]]:
+        """Run one statement that is its own transaction, sets its own tenant and may write; return its rows.
+
+        Raises:
+            DatabaseUnavailable: The detail says whether something may have been done.
+        """
+        await self._wait_for_place()
+        conn: AsyncConnection[Any] | None = None
+        sent = False
+        try:
+            conn = self._take_free() or await self._connect()
+            cursor: AsyncCursor[tuple[Any, ...]] = conn.cursor(row_factory=tuple_row)
+            sent = True
+            await cursor.execute(statement, params)
+            return await cursor.fetchall()
+        except psycopg.Error as error:
+            if error.sqlstate == _STALE and conn is not None:
+                await conn.close()
+            # What the server refused it did not do; where the connection ended, it may have been committing.
+            raise _translated(error, committing=sent and (error.sqlstate or "")[:2] not in _REFUSALS) from error
         finally:
             await self._give_back(conn)
 

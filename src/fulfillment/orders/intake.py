@@ -39,6 +39,7 @@ OnDuplicate = Literal["accept", "hold", "reject"]
 Versions = tuple[int, int, int]  # of the catalogue, the partners and the shipping methods
 LOOKALIKE_DAYS: Final = 14
 _MOST: Final = 64  # orders in one transaction
+_MOST_REPEATED: Final = 10_000
 _NAME: Final = "orders.intake"
 _HOLD_NOTES: Final = {
     HoldCode.ADDRESS: "The address can't be delivered to as it stands.",
@@ -85,6 +86,7 @@ class Intake:
         self._running = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._claimed: set[tuple[str, str, str]] = set()
+        self._repeated: set[int] = set()  # contents that were refused the short way as look-alikes
         self.batches: dict[int, int] = {}  # how many transactions carried so many orders
 
     async def submit(
@@ -169,6 +171,37 @@ class Intake:
         wake_workers(self._env)
 
     async def _transact(self, batch: list[Asked]) -> list[Created | FulfillmentError]:
+        if self._is_plain(batch):
+            made = [_drawn(asked, None) for asked in batch]
+            if all(not holds for *_, holds in made) and await self._accept(made):
+                return [created for _, _, created, _ in made]
+        return await self._transact_carefully(batch)
+
+    def _is_plain(self, batch: list[Asked]) -> bool:
+        contents = {asked.prepared.content_key for asked in batch}
+        return (
+            len(contents) == len(batch)
+            and self._repeated.isdisjoint(contents)
+            and all(asked.versions == batch[0].versions for asked in batch)
+        )
+
+    async def _accept(self, made: "list[_Made]") -> bool:
+        """Create the orders in one round trip; return False, with nothing done, where that can't decide.
+
+        Raises:
+            Stale: Prepare them anew.
+        """
+        said = await intake_queries.accept(self._env.db, _ask_of(made))
+        if said == intake_queries.STALE:
+            raise Stale
+        if said == intake_queries.LOOKALIKE:
+            # Who sends one content again does so often: the next time it is not tried the short way first.
+            if len(self._repeated) > _MOST_REPEATED:
+                self._repeated.clear()
+            self._repeated.update(asked.prepared.content_key for asked, *_ in made)
+        return said == intake_queries.ACCEPTED
+
+    async def _transact_carefully(self, batch: list[Asked]) -> list[Created | FulfillmentError]:
         tenants = ",".join(sorted({asked.prepared.partner.id for asked in batch}))
         async with self._env.db.transaction(tenants) as tx:
             book, stored, twins = await self._look(tx, batch)
@@ -206,23 +239,21 @@ class Intake:
         short = _take(asked, book)
         if short is not None:
             return short
-        order, holds = _order_of(asked, twin)
+        row = _drawn(asked, twin)
+        _, order, created, _ = row
         twins[prepared.content_key] = (order.id, order.created_at)
-        created = Created(wire.order_json(order).encode(), order.id)
-        made.append((asked, order, created, holds))
+        made.append(row)
         return created
 
     async def _write(self, tx: Tx, made: "list[_Made]") -> None:
         events = [event for row in made for event in _events_of(row)]
-        keys = [
-            (asked.claim, created.body, order.id, order.created_at) for asked, order, created, _ in made if asked.claim
-        ]
+        keys = _keys_of(made)
         free = await intake_queries.write(
             tx,
             picks=[(order.id, *pick) for asked, order, _, _ in made for pick in asked.picks],
             orders=[_row_of(asked, order) for asked, order, _, _ in made],
             events=events,
-            deliveries=[(new_id(event.created_at), event) for event in events if event.deliver],
+            deliveries=_deliveries_of(events),
             keys=keys,
             retention=_retention(self._env),
         )
@@ -307,6 +338,38 @@ def _take(asked: Asked, book: LotBook) -> InsufficientStock | None:
         f"Too little is left that lasts until {prepared.lasts_until}, the supply's end: {named}. Nothing was taken.",
         extra={"products": short, "lastsUntil": prepared.lasts_until.isoformat()},
     )
+
+
+def _drawn(asked: Asked, twin: tuple[str, datetime] | None) -> "_Made":
+    order, holds = _order_of(asked, twin)
+    return asked, order, Created(wire.order_json(order).encode(), order.id), holds
+
+
+def _ask_of(made: "list[_Made]") -> intake_queries.Ask:
+    events = [event for row in made for event in _events_of(row)]
+    first = made[0][0]
+    return intake_queries.Ask(
+        tenants=sorted({order.partner_id for _, order, _, _ in made}),
+        versions=first.versions,
+        since=min(order.created_at for _, order, _, _ in made) - timedelta(days=LOOKALIKE_DAYS),
+        demands=[
+            (order.id, demand.product_id, demand.amount, asked.prepared.lasts_until)
+            for asked, order, _, _ in made
+            for demand in asked.prepared.demands
+        ],
+        orders=[_row_of(asked, order) for asked, order, _, _ in made],
+        events=events,
+        deliveries=_deliveries_of(events),
+        keys=_keys_of(made),
+    )
+
+
+def _keys_of(made: "list[_Made]") -> list[tuple[Claim, bytes, str, datetime]]:
+    return [(asked.claim, created.body, order.id, order.created_at) for asked, order, created, _ in made if asked.claim]
+
+
+def _deliveries_of(events: Sequence[NewEvent]) -> list[tuple[str, NewEvent]]:
+    return [(new_id(event.created_at), event) for event in events if event.deliver]
 
 
 def _order_of(asked: Asked, twin: tuple[str, datetime] | None) -> tuple[Order, list[_Hold]]:

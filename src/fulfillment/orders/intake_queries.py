@@ -1,4 +1,4 @@
-"""The intake's two statements: all it has to know beside the lots, and all it writes.
+"""The intake's statements: a batch in one round trip, and, where anything is special, the two of the careful way.
 
 They reach over rooms (lots, reservations, events, deliveries) so that a transaction of many orders is two statements
 and not a dozen: what a driver spends on a statement is what a small batch pays (docs/decisions/0011). Whoever changes
@@ -7,11 +7,13 @@ a table of theirs finds them by its name; the rooms' own functions do the same f
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
+import psycopg
+
 from fulfillment.infra import arrays
-from fulfillment.infra.db import Tx
+from fulfillment.infra.db import Database, Tx
 from fulfillment.orders.idempotency import Claim
 from fulfillment.webhooks.domain import NewEvent
 
@@ -84,6 +86,14 @@ SELECT count(*) FROM kept
 """
 
 
+# The function is in migrations/20261123000009; it answers what stood in the way, or "accepted".
+ACCEPT: Final = "SELECT accept_orders(" + ", ".join(("%s",) * 44) + ")"
+ACCEPTED: Final = "accepted"
+STALE: Final = "stale"
+LOOKALIKE: Final = "lookalike"
+REFUSED: Final = "refused"
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What a batch has to know beside its lots."""
@@ -91,6 +101,47 @@ class Seen:
     versions: dict[str, int]  # of what processes keep in memory, by name
     stored: dict[Identity, tuple[Any, ...]]  # fingerprint, status, body, moment: of keys that were used
     lookalikes: dict[int, tuple[str, datetime]]  # the newest order with a content, by its hash
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A batch of creates, complete but for their lots."""
+
+    tenants: Sequence[str]
+    versions: tuple[int, int, int]  # of the catalogue, the partners and the shipping methods it was prepared with
+    since: datetime  # a look-alike made after it is in the way
+    demands: Sequence[tuple[str, int, int, date]]  # order, product, amount, the least expiry of its lot
+    orders: Sequence[tuple[Any, ...]]  # rows in the order of the statement's columns
+    events: Sequence[NewEvent]
+    deliveries: Sequence[tuple[str, NewEvent]]  # an id and the event it delivers
+    keys: Sequence[tuple[Claim, bytes, str, datetime]]  # a claim, its answer, its order, its moment
+
+
+async def accept(db: Database, ask: Ask) -> str:
+    """Create the orders of *ask* in a transaction of their own, or nothing; return ACCEPTED or what was in the way.
+
+    In the way is whatever the careful way must decide: changed versions (STALE), a key that is used, a look-alike, a
+    product that no single lot covers, a lot that all of them together would oversell, a key that another process took
+    in this moment.
+
+    Raises:
+        DatabaseUnavailable: The detail says whether it may have been done.
+    """
+    orders, products, amounts, expiries = zip(*ask.demands, strict=True)
+    params = (
+        ",".join(ask.tenants),
+        *ask.versions,
+        ask.since,
+        *(arrays.texts(orders), arrays.bigints(products), arrays.ints(amounts), arrays.dates(expiries)),
+        *_order_columns(ask.orders),
+        *_event_columns(ask.events),
+        *_delivery_columns(ask.deliveries),
+        *_key_columns(ask.keys),
+    )
+    try:
+        return (await db.run(ACCEPT, params))[0][0]
+    except psycopg.errors.IntegrityError:
+        return REFUSED
 
 
 async def look(tx: Tx, claims: Sequence[Identity], content_keys: Sequence[int], since: datetime) -> Seen:
