@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fulfillment.kernel.errors import FieldError, FulfillmentError, Kind
 
-_DEFAULT_RETRIES = (5, 30, 120, 600, 1800, 7200, 18000, 36000, 50400, 72000)
+_DEFAULT_RETRIES = (5, 30, 120, 600, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 
 
 class SettingsInvalid(FulfillmentError):
