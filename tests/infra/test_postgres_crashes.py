@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from fulfillment.infra import postgres
 from fulfillment.infra.postgres import EmbeddedPostgres
 
 START = """
@@ -107,6 +108,45 @@ def test_supervisor_killed(folder: Path) -> None:
 
     assert kept == [(7,)]
     assert not alive(postmaster)
+
+
+def test_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk a start is tried once, not again and again; as soon as there is room PostgreSQL is back."""
+    said: list[str] = []
+    database = EmbeddedPostgres(folder / "var", echo=said.append)
+    database.start(60)
+    try:
+        monkeypatch.setattr(postgres, "free_bytes", lambda _: 0)
+        first = killed_and_looked_at(database)
+        later = [killed_and_looked_at(database), *[database.check_and_restart() for _ in range(20)]]
+        monkeypatch.setattr(postgres, "free_bytes", lambda _: 10**9)
+        again = looked_at(database)
+        assert again
+        while not database.ready():
+            time.sleep(0.02)
+    finally:
+        database.stop()
+
+    assert first
+    assert not any(later)
+    assert len([line for line in said if "disk is full" in line]) == 1
+
+
+def killed_and_looked_at(database: EmbeddedPostgres) -> bool:
+    """Kill the postmaster, and return whether it is started again."""
+    assert database.pid is not None
+    os.kill(database.pid, signal.SIGKILL)
+    return looked_at(database)
+
+
+def looked_at(database: EmbeddedPostgres) -> bool:
+    """Return whether PostgreSQL is started again within a second, which is longer than the pause before it."""
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        if database.check_and_restart():
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def test_half_made_cluster(folder: Path) -> None:

@@ -29,6 +29,7 @@ _FAST_SECONDS: Final = 60.0
 _IMMEDIATE_SECONDS: Final = 5.0
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _STABLE_SECONDS: Final = 10.0  # one that lived this long is started again without a pause
+_ROOM_BYTES: Final = 48 * 1024 * 1024  # three segments of WAL: with less, a recovery ends as it began
 # They work on the files, so they run as the files' owner. All others are clients and run as we do.
 _SERVER_TOOLS: Final = frozenset(
     {
@@ -72,6 +73,8 @@ class EmbeddedPostgres:
         self._failures = 0
         self._started = 0.0  # monotonic seconds, as all times here
         self._due = 0.0
+        self._ended = False  # and is not started again yet
+        self._told_of_room = False
 
     @property
     def app_dsn(self) -> str:
@@ -195,11 +198,14 @@ class EmbeddedPostgres:
         if self._process.poll() is None:
             self._log().rotate()
             return False
-        if time.monotonic() < self._due:
+        if not self._ended:
+            self._ended = True
+            if time.monotonic() - self._started > _STABLE_SECONDS:
+                self._failures = 0
+        if time.monotonic() < self._due or self._must_wait_for_room():
             return False
+        self._ended = False
         self._echo(f"PostgreSQL ended ({self._last_words()}); it is started again.")
-        if time.monotonic() - self._started > _STABLE_SECONDS:
-            self._failures = 0
         pause = min(_LONGEST_PAUSE_SECONDS, 0.25 * 2**self._failures) if self._failures else 0.0
         self._failures = min(self._failures + 1, 10)
         self._due = time.monotonic() + pause
@@ -210,6 +216,15 @@ class EmbeddedPostgres:
             self._echo(f"PostgreSQL can't be started: {fault}")
             return False
         return True
+
+    def _must_wait_for_room(self) -> bool:
+        """Return whether a start is of no use: the one before failed, and the disk is full."""
+        waits = self._failures > 0 and free_bytes(self._place().cluster) < _ROOM_BYTES
+        if waits and not self._told_of_room:
+            megabytes = _ROOM_BYTES // 1024 // 1024
+            self._echo(f"PostgreSQL ended and its disk is full: it is started again when {megabytes} MB are free.")
+        self._told_of_room = waits
+        return waits
 
     def stop(self, *, gently: bool = False, hurry: Callable[[], bool] = lambda: False) -> None:
         """Stop PostgreSQL and give the data dir back. Harmless if it isn't running.
@@ -400,6 +415,12 @@ def _attach(database: EmbeddedPostgres, busy: DataDirBusy) -> None:
         if time.monotonic() > deadline:
             raise PostgresFailed(f"{busy.detail} Its PostgreSQL does not answer.")
         time.sleep(0.2)
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how much room the file system of *folder* has for others than root."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
 
 
 def _answers(dsn: str) -> bool:
