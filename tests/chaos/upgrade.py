@@ -19,12 +19,14 @@ _VERSION: Final = "20991231235959"
 _MIGRATION: Final = """\
 -- migrate:up
 SET lock_timeout = '2s';
+CREATE TABLE chaos_notes (id text PRIMARY KEY, order_id text COLLATE "C" NOT NULL, note text NOT NULL);
+SELECT pg_sleep(1.5);
+CREATE INDEX chaos_notes_order ON chaos_notes (order_id);
+ALTER TABLE chaos_notes ADD FOREIGN KEY (order_id) REFERENCES orders (id);
 ALTER TABLE orders ADD COLUMN chaos_note text;
 ALTER TABLE partners ADD COLUMN chaos_level int NOT NULL DEFAULT 1;
-CREATE TABLE chaos_notes (id text PRIMARY KEY, order_id text NOT NULL REFERENCES orders (id), note text NOT NULL);
-CREATE INDEX chaos_notes_order ON chaos_notes (order_id);
 GRANT SELECT, INSERT, UPDATE, DELETE ON chaos_notes TO fulfillment;
-SELECT pg_sleep(1.5);
+-- migrate:down
 """
 _UP: Final = """
 import sys
@@ -73,12 +75,12 @@ def _kill_one_migrator(stage: Stage, migrations: Path) -> bool:
     process = _migrator(stage, migrations)
     _wait_for(
         lambda: bool(
-            stage.sql("SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1.5)%' AND pid <> pg_backend_pid()")
+            stage.sql("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1.5)%' AND pid <> pg_backend_pid()")
         )
     )
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    applied = stage.sql("SELECT FROM schema_migrations WHERE version = %s", _VERSION)
+    applied = stage.sql("SELECT 1 FROM schema_migrations WHERE version = %s", _VERSION)
     return not applied
 
 
