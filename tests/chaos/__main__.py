@@ -86,6 +86,7 @@ def _soup(arguments: argparse.Namespace) -> list[Verdict]:
         faults=arguments.fault or (*SHORT, *soups.CONSTANT),
         patience=arguments.patience,
         quiet_seconds=arguments.quiet_seconds,
+        long=not arguments.quick and not arguments.verdicts,
         tampered=not arguments.verdicts,
     )
     return soups.play(recipe)

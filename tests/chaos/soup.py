@@ -27,12 +27,13 @@ class Recipe:
     faults: Sequence[str] = (*SHORT, *CONSTANT)
     patience: float = 1.0  # times the seconds that are promised
     quiet_seconds: float = QUIET_SECONDS
+    long: bool = False  # frozen for ten seconds instead of three
     tampered: bool = False  # afterwards the judge is shown what is wrong, to see whether it sees
 
 
 def play(recipe: Recipe) -> list[Verdict]:
     """Let faults happen under load and return the verdicts."""
-    possible = LONG if "everything" in recipe.faults else LONG | SHORT
+    possible = LONG if recipe.long else LONG | SHORT
     chosen = {name: possible[name] for name in recipe.faults if name in possible}
     megabytes = _TMPFS_MEGABYTES if "disk" in chosen else 0
     stage = Stage(folder_for("soup"), seed=recipe.seed, tmpfs_megabytes=megabytes)
