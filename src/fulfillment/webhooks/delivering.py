@@ -23,7 +23,7 @@ from fulfillment.webhooks.sending import Targets
 
 _LEASE_TIMEOUTS: Final = 4  # a lease, in time-outs: a minute by default
 _SPARE_TIMEOUTS: Final = 1 / 3  # of it, for recording
-POLL_SECONDS: Final = 0.1  # finds what no notification told of; an empty look costs a millisecond
+POLL_SECONDS: Final = 0.07  # finds what no notification told of; an empty look costs a millisecond
 _PAUSE_SECONDS: Final = 0.01  # between two transactions under load: a longer one carries more at once
 _PROBE_SECONDS: Final = 1.0  # between two tries of a receiver whose circuit is open
 _PARK_SECONDS: Final = 5.0
@@ -32,6 +32,7 @@ _IDLE_SECONDS: Final = 30.0  # after that a partner's lane is forgotten
 _FAULT_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 0.2  # after the database failed
 _WEIGHT: Final = 0.2  # of the newest duration in a lane's average
+_AHEAD: Final = 3  # batches held for a fast receiver: what it takes while the next transaction runs must not run out
 _log = logging.getLogger(__name__)
 
 
@@ -49,7 +50,7 @@ class Lane:
         """Return how many deliveries to hold: what the receiver takes in about a second, within bounds."""
         if self.seconds is None or self.failures:
             return concurrency
-        return int(max(concurrency, min(batch, concurrency / max(self.seconds, 0.001))))
+        return int(max(concurrency, min(_AHEAD * batch, concurrency / max(self.seconds, 0.001))))
 
     def observe(self, outcome: Outcome) -> None:
         """Note how an attempt went."""
