@@ -19,7 +19,7 @@ from fulfillment.infra.settings import Settings
 from fulfillment.partners import service as partners
 from fulfillment.webhooks import delivery_queries
 from fulfillment.webhooks import service as webhooks
-from fulfillment.webhooks.delivering import Lane, deliver_due
+from fulfillment.webhooks.delivering import deliver_due
 from fulfillment.webhooks.signing import standard_secret
 from tests import receivers
 from tests.conftest import Clock
@@ -631,12 +631,3 @@ def _move(env: Env, **delta: float) -> None:
 
 def _with(env: Env, **changes: Any) -> Env:
     return replace(env, settings=env.settings.model_copy(update=changes))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "failures", "held"),
-    [(None, 0, 32), (0.0, 0, 600), (0.002, 0, 600), (0.1, 0, 320), (0.5, 0, 64), (3.0, 0, 32), (0.002, 1, 32)],
-)
-def test_how_much_is_held_for_a_receiver(seconds: float | None, failures: int, held: int):
-    """What it takes in a second, three batches at most; one that is unknown or failing gets what is under way."""
-    assert Lane(seconds=seconds, failures=failures).depth(32, 200) == held
