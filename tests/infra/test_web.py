@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -103,6 +104,25 @@ async def test_every_path_with_every_method(
         assert set(answer.headers["allow"].split(", ")) == PATHS[path]
         if method != "HEAD":
             check_problem(answer, 405, "method_not_allowed")
+
+
+async def test_every_served_path_with_every_method(api: httpx2.AsyncClient, env: Env, headers: dict[str, str]) -> None:
+    """Every method that a path of the served document does not have is 405, and Allow names those that it has."""
+    world = World(env)
+    operator = await world.headers(await world.operator())
+    served = (await api.get("/openapi.json")).json()["paths"]
+    wrong: list[str] = []
+    for template, item in served.items():
+        path = ("" if "servers" in item else "/v1") + re.sub(r"\{\w+\}", ID, template)
+        allowed = {name.upper() for name in item if name.upper() in METHODS}
+        allowed |= {"HEAD"} if "GET" in allowed else set()
+        for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - allowed:
+            answer = await api.request(method, path, headers=operator if "/operator/" in path else headers)
+            named = set(answer.headers.get("allow", "").split(", "))
+            if (answer.status_code, named) != (405, allowed):
+                wrong.append(f"{method} {path}: {answer.status_code}, allow {sorted(named)}")
+    assert len(served) > 60
+    assert wrong == []
 
 
 @pytest.mark.parametrize("path", [path for path, methods in PATHS.items() if "HEAD" in methods])
