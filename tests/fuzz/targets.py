@@ -91,7 +91,7 @@ TARGETS: Final = (
     Target("cursor", _cursor, (b"", b"eyJhIjoxfQ", b"AAAA.BBBB"), (b"=", b".", b"-_")),
     Target("idempotency key", _key, (b'"k-1"', b"4f3c"), (b'\\"', b"\\\\", b"\xff")),
     Target("signature", _signature, (b"{}\nt=1795435200,v1=" + b"0" * 64,), (b"t=", b",v1=", b"v1=", b",")),
-    Target("webhook URL", lambda data: check_url(_text(data), _POLICY), (b"https://a.example/x", b"http://[::1]:80/"),
+    Target("webhook URL", lambda data: check_url(_text(data), _POLICY), (b"https://a.example/x", b"http://[::1]:80/", b"https://[a]@/"),
            (b"@", b"[::ffff:7f00:1]", b"0x7f.1", b"%2e", b"\\", b"//", b"xn--")),
     Target("address", _address, (b"437 Lytton Ave\nSuite 1\nPalo Alto\nCA\n94301", b"PO Box 1\n\nFPO\nAP\n96601"),
            (b"P.O. Box", b"APO", b"AE")),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fulfillment.infra.addresses import AddressPolicy, ForbiddenUrl, check_url
 from tests.fuzz.__main__ import fuzz
 from tests.fuzz.targets import TARGETS, Target
 
@@ -25,3 +26,10 @@ def test_the_fuzzer_finds() -> None:
     _, findings = fuzz(Target("broken", breaks, (b"abc",)), 1.0, seed=1)
 
     assert [finding.said for finding in findings] == ["RuntimeError: NUL"]
+
+
+@pytest.mark.parametrize("url", ["https://[a]@/", "https://a[b]:c@", "https://[]@"])
+def test_what_the_fuzzer_found(url: str) -> None:
+    """Brackets before an @ with no host behind it are refused like any URL that can't be read."""
+    with pytest.raises(ForbiddenUrl):
+        check_url(url, AddressPolicy())

@@ -219,7 +219,7 @@ def _parse(url: str) -> URL:
         raise ForbiddenUrl("The URL must not contain blanks, control characters or backslashes.")
     try:
         return URL(url)
-    except ValueError:
+    except (ValueError, IndexError):  # IndexError: brackets before an @ and nothing behind it
         raise ForbiddenUrl("The URL can't be read.") from None
 
 
