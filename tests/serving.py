@@ -60,6 +60,12 @@ class ServerProcess:
         except httpx2.TransportError:
             return False
 
+    @property
+    def pid(self) -> int:
+        """Return the supervisor's process id."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self) -> None:
         """End it as Ctrl-C does, and wait."""
         if self._process is not None:

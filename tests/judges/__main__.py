@@ -88,7 +88,18 @@ def _schemathesis_run(court: Court, server: ServerProcess, who: str, paths: str,
         *("--url", server.url + "/v1", "--header", f"Authorization: {token}"),
         *("--checks", "all", "--phases", "coverage,fuzzing,stateful", "--mode", "all"),
         *("--max-examples", str(_EXAMPLES), "--max-time", str(court.schemathesis_seconds), "--seed", str(seed)),
-        *("--workers", "1", "--generation-allow-x00", "false", "--generation-database", "none", "--no-color"),
+        # A list of events that waits for one takes up to 30 seconds.
+        *(
+            "--request-timeout",
+            "45",
+            "--workers",
+            "1",
+            "--generation-allow-x00",
+            "false",
+            "--generation-database",
+            "none",
+            "--no-color",
+        ),
         *("--include-path-regex", paths, "--exclude-path-regex", ELSEWHERE),
     ]
     seconds = court.schemathesis_seconds + 300
