@@ -9,6 +9,7 @@ import pytest
 
 from fulfillment.infra.addresses import AddressPolicy
 from fulfillment.infra.http import Answer, Poster
+from fulfillment.infra.http1 import Connection as ConnectionOfOurs
 from tests.receivers import Behaviour, Connection, Receiver, answering, head, saying
 
 pytestmark = pytest.mark.anyio
@@ -293,3 +294,22 @@ async def test_what_is_under_way_ends_when_the_poster_closes():
         answer = await waiting
 
     assert (answer.status, answer.error_class) == (None, "reset")
+
+
+async def test_a_connection_that_is_closed_before_its_first_post_is_sent():
+    """Where the other side hangs up as soon as it is connected, the post ends at once, with a fault."""
+
+    async with a_poster(total_seconds=30) as poster:
+
+        class Broken(ConnectionOfOurs):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                self.connection_lost(None)
+                transport.abort()  # pyright: ignore[reportAttributeAccessIssue]
+
+        with Receiver(answering()) as receiver, pytest.MonkeyPatch.context() as patch:
+            patch.setattr("fulfillment.infra.http.Connection", Broken)
+            answer = await asyncio.wait_for(poster.post(receiver.url, BODY, {}, group="a"), 5)
+
+    assert (answer.status, answer.error_class) == (None, "reset")
+    assert receiver.requests == []

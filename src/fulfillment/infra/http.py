@@ -314,10 +314,14 @@ class _Kept:
         self._all: set[Connection] = set()
         self._idle: dict[_Key, dict[Connection, None]] = {}  # each in the order in which they became idle
         self._sweeping: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def watch(self, connection: Connection) -> None:
-        """Note that a connection was made."""
-        self._all.add(connection)
+        """Note that a connection was made; behind the end it is closed again."""
+        if self._closed:
+            connection.give_up(None)
+        else:
+            self._all.add(connection)
 
     def forget(self, key: _Key, connection: Connection) -> None:
         """Note that a connection of *key* was closed."""
@@ -353,7 +357,8 @@ class _Kept:
             self._sweeping = asyncio.get_running_loop().call_later(_KEEP_ALIVE_SECONDS, self._sweep)
 
     def close(self) -> None:
-        """Close them all."""
+        """Close them all, and those to come."""
+        self._closed = True
         if self._sweeping is not None:
             self._sweeping.cancel()
         for connection in tuple(self._all):

@@ -93,6 +93,9 @@ class Connection(asyncio.Protocol):
 
     def send(self, request: bytes, exchange: Exchange) -> None:
         """Begin an exchange; it ends by itself."""
+        if self.closed:  # by its other side, as soon as it stood
+            exchange.end(Fault.RESET)
+            return
         exchange.connection = self
         self._exchange = exchange
         self._begin()
