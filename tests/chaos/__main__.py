@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -46,6 +47,7 @@ _BOOTS: Final = 10
 def main() -> int:
     """Play what was asked for, and return the exit status."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, _end)
     console = Console(soft_wrap=True)
     broken = 0
     began = time.monotonic()
@@ -55,6 +57,10 @@ def main() -> int:
     console.print(f"{time.monotonic() - began:.0f} s in all.")
     console.print("Nothing was found." if not broken else f"{broken} promises were broken.")
     return 1 if broken else 0
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(143)  # so that every stage is taken down
 
 
 def _perform(console: Console, act: str, arguments: argparse.Namespace) -> int:

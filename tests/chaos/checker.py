@@ -302,16 +302,12 @@ def _tenants(stage: Stage, arrivals: list[Arrival]) -> Verdict:
             "WHERE other.partner_id <> orders.partner_id"
         )
     ]
-    tokens = [stage.token(partner) for partner in stage.partners]
     foreign = list(owner.items())[:50]
-    for order_id, partner_id in foreign:
-        for partner, token in zip(stage.partners, tokens, strict=True):
-            if partner.id != partner_id:
-                answer = httpx2.get(
-                    f"{stage.server.url}/v1/orders/{order_id}", headers={"Authorization": f"Bearer {token}"}
-                )
-                if answer.status_code != 404:
-                    wrong.append(f"{partner.id} got {answer.status_code} for {order_id}")
+    for partner in stage.partners:
+        others = [order_id for order_id, partner_id in foreign if partner_id != partner.id]
+        with _reader(stage, partner) as client:
+            answers = {order_id: client.get(f"/v1/orders/{order_id}").status_code for order_id in others}
+        wrong += [f"{partner.id} got {status} for {order_id}" for order_id, status in answers.items() if status != 404]
     return Verdict("I10", "no partner sees another's", f"{len(foreign)} foreign orders asked", wrong)
 
 
@@ -329,11 +325,14 @@ def _lists(stage: Stage, journal: Journal) -> Verdict:
     return Verdict("I11", "lists miss nothing", f"{total} orders; {journal.pages} lists under load", wrong)
 
 
+def _reader(stage: Stage, partner: PartnerAccount) -> httpx2.Client:
+    headers = {"Authorization": f"Bearer {stage.token(partner)}"}
+    return httpx2.Client(base_url=stage.server.url, headers=headers, timeout=30)
+
+
 def _whole_list(stage: Stage, partner: PartnerAccount) -> Iterator[str]:
     cursor = None
-    with httpx2.Client(
-        base_url=stage.server.url, headers={"Authorization": f"Bearer {stage.token(partner)}"}, timeout=30
-    ) as client:
+    with _reader(stage, partner) as client:
         while True:
             page = client.get("/v1/orders?limit=100" + (f"&cursor={cursor}" if cursor else "")).json()
             yield from (order["id"] for order in page["orders"])

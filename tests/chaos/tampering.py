@@ -16,14 +16,20 @@ Spoil = Callable[[Stage, Journal, list[Arrival]], None]
 def show(stage: Stage, journal: Journal) -> Verdict:
     """Spoil one thing after the other and return whether each was seen; the stage is of no use afterwards."""
     unseen: list[str] = []
+    before = _counts(stage, journal, read_arrivals(stage.arrivals))
     for names, spoil in _WAYS.items():
         arrivals = read_arrivals(stage.arrivals)
-        before = {verdict.name: len(verdict.violations) for verdict in examine(stage, journal, arrivals)}
         spoil(stage, journal, arrivals)
-        after = {verdict.name: len(verdict.violations) for verdict in examine(stage, journal, arrivals)}
+        after = _counts(stage, journal, arrivals)
         if not any(after[name] > before[name] for name in names[1:]):
             unseen.append(f"{names[0]}: {after}")
+        if spoil not in _ON_THE_WAY:
+            before = after  # what is stored stays spoiled; what arrived is read anew
     return Verdict("S-02", "the judge sees what was spoiled", f"{len(_WAYS)} ways", unseen)
+
+
+def _counts(stage: Stage, journal: Journal, arrivals: list[Arrival]) -> dict[str, int]:
+    return {verdict.name: len(verdict.violations) for verdict in examine(stage, journal, arrivals)}
 
 
 def _lose_an_order(stage: Stage, journal: Journal, arrivals: list[Arrival]) -> None:
@@ -94,3 +100,4 @@ _WAYS: Final[dict[tuple[str, ...], Spoil]] = {
     ("a body is changed on its way", "I9"): _change_a_body,
     ("an event comes to another partner", "I10"): _send_to_another,
 }
+_ON_THE_WAY: Final = (_invent_an_event, _forget_a_delivery, _turn_around, _change_a_body, _send_to_another)
