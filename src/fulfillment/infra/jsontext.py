@@ -1,6 +1,7 @@
 """Reading JSON as strictly as the standard allows: one meaning for each text, or a clear refusal."""
 
 import json
+from json.encoder import encode_basestring
 from typing import Any, Final, NoReturn
 
 from fulfillment.kernel.errors import FulfillmentError, Kind
@@ -43,7 +44,12 @@ def read(body: bytes) -> Any:
 
 def write(value: object) -> bytes:
     """Return *value* as compact UTF-8 JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
+
+
+def quoted(text: str) -> str:
+    """Return *text* as a JSON string."""
+    return encode_basestring(text)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -78,4 +84,5 @@ def _unstorable(value: object) -> bool:
     return False
 
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # `json.dumps` would make one each time
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_number)

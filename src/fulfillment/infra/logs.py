@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -114,8 +115,10 @@ class AccessLog:
 
 def _moment(seconds: float) -> str:
     whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1000):03}+00:00"
+
+
+@lru_cache(4)
+def _second(whole: int) -> str:
     stamp = time.gmtime(whole)
-    return (
-        f"{stamp.tm_year:04}-{stamp.tm_mon:02}-{stamp.tm_mday:02}T{stamp.tm_hour:02}:{stamp.tm_min:02}:"
-        f"{stamp.tm_sec:02}.{int((seconds - whole) * 1000):03}+00:00"
-    )
+    return f"{stamp.tm_year:04}-{stamp.tm_mon:02}-{stamp.tm_mday:02}T{stamp.tm_hour:02}:{stamp.tm_min:02}:{stamp.tm_sec:02}"

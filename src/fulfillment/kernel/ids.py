@@ -9,6 +9,7 @@ from typing import Final
 _EPOCH: Final = 1_400_000_000  # the KSUID epoch, seconds after 1970
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+_FIVE: Final = 62**5
 _LENGTH: Final = 27
 _TICK_MASK: Final = 2**48 - 1
 _last_tick = 0
@@ -17,14 +18,22 @@ _randomness = b""
 
 def encode(seconds: int, payload: int) -> str:
     """Return the KSUID of *seconds* after the KSUID epoch and a 128-bit *payload*: 27 characters of base 62."""
-    number = (seconds << 128) | payload
-    parts: list[str] = []
-    for _ in range(13):
-        number, pair = divmod(number, 3844)
-        parts.append(_PAIRS[pair])
-    parts.append(_ALPHABET[number])
-    parts.reverse()
-    return "".join(parts)
+    # Five divisions of the large number; the rest are of numbers that fit a machine word.
+    number, f = divmod((seconds << 128) | payload, _FIVE)
+    number, e = divmod(number, _FIVE)
+    number, d = divmod(number, _FIVE)
+    number, c = divmod(number, _FIVE)
+    a, b = divmod(number, _FIVE)
+    return "".join(
+        (
+            _PAIRS[a],
+            *(_PAIRS[b // 238_328], _PAIRS[b // 62 % 3844], _ALPHABET[b % 62]),
+            *(_PAIRS[c // 238_328], _PAIRS[c // 62 % 3844], _ALPHABET[c % 62]),
+            *(_PAIRS[d // 238_328], _PAIRS[d // 62 % 3844], _ALPHABET[d % 62]),
+            *(_PAIRS[e // 238_328], _PAIRS[e // 62 % 3844], _ALPHABET[e % 62]),
+            *(_PAIRS[f // 238_328], _PAIRS[f // 62 % 3844], _ALPHABET[f % 62]),
+        )
+    )
 
 
 def _random_60_bits() -> int:

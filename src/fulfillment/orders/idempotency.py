@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fulfillment.orders.domain import InvalidIdempotencyKey
 
+_SORTING: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -49,5 +50,4 @@ def read_key(headers: Sequence[bytes]) -> str | None:
 
 def fingerprint(path: str, content: Any) -> bytes:
     """Return the SHA-256 of a request: its path and its whole content, whatever the order of members."""
-    text = json.dumps([path, content], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).digest()
+    return hashlib.sha256(_SORTING.encode([path, content]).encode()).digest()

@@ -33,6 +33,8 @@ from fulfillment.orders.domain import (
 )
 from fulfillment.orders.idempotency import Claim
 from fulfillment.orders.preparing import Prepared
+from fulfillment.orders.room import Room
+from fulfillment.partners.domain import Partner
 from fulfillment.webhooks.domain import NewEvent
 
 OnDuplicate = Literal["accept", "hold", "reject"]
@@ -65,7 +67,8 @@ class Asked:
     on_duplicate: OnDuplicate
     versions: Versions  # of what it was prepared with
     future: "asyncio.Future[Created]"
-    order_id: str = ""
+    joined: float  # the line, on the loop's clock
+    patience: asyncio.TimerHandle | None = None
     picks: list[tuple[int, str, int]] = field(default_factory=list[tuple[int, str, int]])  # product, lot, amount
 
 
@@ -87,51 +90,69 @@ class Intake:
         self._tasks: set[asyncio.Task[None]] = set()
         self._claimed: set[tuple[str, str, str]] = set()
         self._repeated: set[int] = set()  # contents that were refused the short way as look-alikes
+        self.room = Room()
         self.batches: dict[int, int] = {}  # how many transactions carried so many orders
 
-    async def submit(
+    def submit(
         self, prepared: Prepared, claim: Claim | None, on_duplicate: OnDuplicate, versions: Versions
-    ) -> Created:
-        """Create the order and return its answer, after the commit.
+    ) -> "asyncio.Future[Created]":
+        """Put the order in line and return the future of its answer, which comes after the commit.
+
+        Whoever awaits it shields it: the order is under way, whether or not its caller still waits. It raises:
+            InsufficientStock, DuplicateOrder, IdempotencyKeyReused: Nothing was done.
+            DatabaseUnavailable: The detail says whether it may have been done; the same key finds out.
+            Stale: Prepare it anew.
 
         Raises:
-            InsufficientStock, DuplicateOrder, IdempotencyKeyReused: Nothing was done.
             IdempotencyInProgress: The same key is under way in this process.
-            DatabaseUnavailable: Whether it was done is unknown; the same key finds out.
-            Stale: Prepare it anew.
         """
         if claim is not None:
             if claim.identity in self._claimed:
                 raise IdempotencyInProgress("The first request with this key is still running.", retry_after_seconds=1)
             self._claimed.add(claim.identity)
-        try:
-            loop = asyncio.get_running_loop()
-            asked = Asked(prepared, claim, on_duplicate, versions, loop.create_future())
-            self._line.append(asked)
-            patience = loop.call_later(self._env.settings.database_timeout_seconds, self._turn_away, asked)
-            if not self._running:
-                self._running = True
-                task = asyncio.create_task(self._run())
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            try:
-                return await asked.future
-            finally:
-                patience.cancel()
-        finally:
-            if claim is not None:
-                self._claimed.discard(claim.identity)
+        loop = asyncio.get_running_loop()
+        asked = Asked(prepared, claim, on_duplicate, versions, loop.create_future(), loop.time())
+        asked.patience = loop.call_later(self._env.settings.database_timeout_seconds, self._turn_away, asked)
+        self._line.append(asked)
+        if not self._running:
+            self._running = True
+            task = asyncio.create_task(self._run())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return asked.future
+
+    def _settle(self, asked: Asked, outcome: Created | FulfillmentError) -> None:
+        if not isinstance(outcome, Created):
+            self._refuse([asked], outcome)
+            return
+        self._leave(asked)
+        if not asked.future.done():
+            asked.future.set_result(outcome)
+
+    def _refuse(self, batch: Sequence[Asked], error: Exception) -> None:
+        for asked in batch:
+            self._leave(asked)
+            if not asked.future.done():
+                asked.future.set_exception(error)
+                asked.future.exception()  # its caller may have gone: nobody is left to be told
+
+    def _leave(self, asked: Asked) -> None:
+        if asked.patience is not None:
+            asked.patience.cancel()
+        if asked.claim is not None:
+            self._claimed.discard(asked.claim.identity)
 
     def _turn_away(self, asked: Asked) -> None:
         # Behind a transaction that hangs nobody waits for long. Who is in the transaction has to: it may succeed.
         if any(asked is waiting for waiting in self._line):
             self._line = [waiting for waiting in self._line if waiting is not asked]
-            _refuse([asked], DatabaseUnavailable("The service is busy. Try again.", retry_after_seconds=1))
+            self._refuse([asked], DatabaseUnavailable("The service is busy. Try again.", retry_after_seconds=1))
 
     async def _run(self) -> None:
         try:
             while self._line:
                 batch, self._line = self._line[:_MOST], self._line[_MOST:]
+                self.room.judge(asyncio.get_running_loop().time() - batch[0].joined)
                 await self._serve(batch)
         finally:
             self._running = False
@@ -141,34 +162,39 @@ class Intake:
         try:
             outcomes = await self._transact(batch)
         except DatabaseUnavailable as error:
-            _refuse(batch, error)
+            self._refuse(batch, error)
         except Stale:
             self._env.caches.drop("catalog")
             self._env.caches.drop("partners")
             self._env.caches.drop("shipping")
-            _refuse(batch, Stale())
+            self._refuse(batch, Stale())
         except Exception as error:
             if len(batch) == 1 and not isinstance(error, _Raced):
-                _refuse(batch, error)
+                self._refuse(batch, error)
                 return
             await self._serve_singly(batch)
         else:
             for asked, outcome in zip(batch, outcomes, strict=True):
-                _settle(asked, outcome)
-            wake_workers(self._env)
+                self._settle(asked, outcome)
+            self._wake(batch)
 
     async def _serve_singly(self, batch: list[Asked]) -> None:
         # One order's fault (or a lost race for a key) broke the transaction of all: alone, only its own breaks.
         for asked in batch:
             try:
-                _settle(asked, (await self._transact([asked]))[0])
+                self._settle(asked, (await self._transact([asked]))[0])
             except _Raced:
-                _settle(
+                self._settle(
                     asked, Unavailable("Another request with this key is running. Try again.", retry_after_seconds=1)
                 )
             except Exception as error:
-                _refuse([asked], error)
-        wake_workers(self._env)
+                self._refuse([asked], error)
+        self._wake(batch)
+
+    def _wake(self, batch: list[Asked]) -> None:
+        # Most partners have a receiver. For the others nothing is due before the cut-off, which the workers wait for.
+        if any(_is_due_soon(asked.prepared.partner) for asked in batch):
+            wake_workers(self._env)
 
     async def _transact(self, batch: list[Asked]) -> list[Created | FulfillmentError]:
         if self._is_plain(batch):
@@ -270,27 +296,16 @@ _Twins = dict[int, tuple[str, datetime]]
 _Made = tuple[Asked, Order, Created, list[_Hold]]
 
 
+def _is_due_soon(partner: Partner) -> bool:
+    return partner.webhook_url is not None or partner.auto_advance_seconds is not None
+
+
 def intake_of(env: Env) -> Intake:
     """Return the process's intake."""
     intake = env.local.get(_NAME)
     if intake is None:
         intake = env.local[_NAME] = Intake(env)
     return intake
-
-
-def _settle(asked: Asked, outcome: Created | FulfillmentError) -> None:
-    if asked.future.done():  # its caller has gone; the order stands all the same
-        return
-    if isinstance(outcome, Created):
-        asked.future.set_result(outcome)
-    else:
-        asked.future.set_exception(outcome)
-
-
-def _refuse(batch: Sequence[Asked], error: Exception) -> None:
-    for asked in batch:
-        if not asked.future.done():
-            asked.future.set_exception(error)
 
 
 def answer_from(

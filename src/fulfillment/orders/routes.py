@@ -11,21 +11,25 @@ from fulfillment.orders import service, wire
 from fulfillment.orders.domain import OrderNotFound, OrderStatus
 from fulfillment.orders.http import claim_of, created_answer, read_on_duplicate, read_order
 from fulfillment.orders.idempotency import read_key
+from fulfillment.orders.intake import intake_of
 
 _ID: Final = re.compile(r"[0-9A-Za-z]{27}")
 
 
 async def create_order(call: Call) -> Answer:
     """Create an order."""
+    room = intake_of(call.env).room
+    room.check()
     caller = await partner_caller(call)
     on_duplicate = read_on_duplicate(call)
     key = read_key(call.headers(b"idempotency-key"))
     content = await call.json()
-    body = await read_order(call.env, content)
-    claim = claim_of(caller, "createOrder", "/v1/orders", key, [content, on_duplicate])
-    return created_answer(
-        await service.create_order(call.env, caller, body.to_draft(), claim=claim, on_duplicate=on_duplicate)
-    )
+    with room.place():
+        body = await read_order(call.env, content)
+        claim = claim_of(caller, "createOrder", "/v1/orders", key, [content, on_duplicate])
+        return created_answer(
+            await service.create_order(call.env, caller, body.to_draft(), claim=claim, on_duplicate=on_duplicate)
+        )
 
 
 async def get_order(call: Call) -> Answer:

@@ -192,11 +192,12 @@ def line_json(priced: PricedLine) -> str:
         if given is not None
         else ""
     )
-    described = _quoted(line.pack_description) if line.pack_description is not None else "null"
+    product = line.product
+    described = jsontext.quoted(line.pack_description) if line.pack_description is not None else "null"
     return (
-        f'{{"productId":{line.product.id},"quantity":{line.quantity},"packDescription":{described},'
+        f'{{"productId":{product.id},"quantity":{line.quantity},"packDescription":{described},'
         f'"price":"{money(priced.price)}","discountedPrice":"{money(priced.discounted_price)}",'
-        f'"external":{"true" if line.product.external else "false"},"name":{_quoted(line.product.name)}{placed}}}'
+        f'"external":{"true" if product.external else "false"},"name":{jsontext.quoted(product.name)}{placed}}}'
     )
 
 
@@ -213,9 +214,6 @@ def document_json(
         f'"volumeDiscount":"{money(totals.volume_discount)}","shippingCost":"{money(totals.shipping_cost)}",'
         f'"total":"{money(totals.total)}","createdAt":"{moment(created_at)}"}}'
     )
-
-
-_quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def totals_json(totals: Totals) -> dict[str, str]:
