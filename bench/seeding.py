@@ -88,6 +88,15 @@ def _lots(owner_dsn: str, product_ids: list[int]) -> list[str]:
     return [row[0] for row in rows]
 
 
+def template_of(owner_dsn: str, order_id: str) -> tuple[str, str]:
+    """Return an order's document and customer, as past orders shall have them."""
+    with psycopg.connect(owner_dsn) as conn:
+        conn.execute("SELECT set_config('fulfillment.tenant', '*', true)")
+        row = conn.execute("SELECT document::text, customer::text FROM orders WHERE id = %s", (order_id,)).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
 def past_orders(owner_dsn: str, partner_ids: list[str], count: int, document: str, customer: str, tag: str) -> None:
     """Write *count* shipped orders of the past, spread over the partners, with an event each."""
     begin = datetime.now(UTC) - timedelta(days=300)
@@ -95,14 +104,18 @@ def past_orders(owner_dsn: str, partner_ids: list[str], count: int, document: st
         conn.execute("SELECT set_config('fulfillment.tenant', '*', true)")
         conn.execute(
             """
+            WITH made AS (
             INSERT INTO orders (id, partner_id, status, sequence, days_supply, shipping_method, customer_source_id,
                                 customer, document, content_key, created_at, updated_at)
-            SELECT '2' || left(md5(%(tag)s), 2) || lpad(to_hex(n), 12, '0') || left(md5(n::text), 12),
+            SELECT '2' || left(md5(%(tag)s), 6) || lpad(to_hex(n), 8, '0') || left(md5(n::text), 12),
                    (%(partners)s::text[])[1 + n %% array_length(%(partners)s::text[], 1)],
                    'SHIPPED', 5, 30, 'STANDARD', 'c' || n, %(customer)s::json, %(document)s::json,
                    hashtextextended(%(tag)s || n::text, 0), %(begin)s + n * interval '1 second',
                    %(begin)s + n * interval '1 second'
               FROM generate_series(1, %(count)s) AS n
+            RETURNING id, partner_id, created_at)
+            INSERT INTO events (id, partner_id, order_id, order_sequence, type, payload, created_at)
+            SELECT 'e' || substr(id, 2), partner_id, id, 5, 'order.shipped', '{"order":{}}', created_at FROM made
             """,
             {
                 "partners": partner_ids,
@@ -115,4 +128,4 @@ def past_orders(owner_dsn: str, partner_ids: list[str], count: int, document: st
         )
         conn.commit()
         conn.autocommit = True
-        conn.execute("VACUUM ANALYZE orders")
+        conn.execute("VACUUM ANALYZE orders, events")

@@ -10,12 +10,13 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -38,6 +39,7 @@ from fulfillment.partners import service as partners
 from fulfillment.webhooks import service as webhooks
 from fulfillment.webhooks.domain import NewEvent
 
+BULLMQ = Path(__file__).parent / "peers" / "bullmq"  # measured beside us where it is installed
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -175,18 +177,23 @@ async def throughput(bench: Bench, workers: int, count: int) -> dict[str, Any]:
             got.extend(await asyncio.to_thread(bench.arrivals))
         await asyncio.sleep(0.3)
         used = [sum(map(cpu_seconds, some)) - was for some, was in zip(watched, before, strict=True)]
+    return row_of("ours", workers, got, used) | {"announced per second": round(announced)}
+
+
+def row_of(engine: str, workers: int, got: list[float], used: Sequence[float]) -> dict[str, Any]:
+    """One measurement's numbers, from the arrivals and the CPU seconds of database, receiver and workers."""
     got.sort()
     # Without the first and last tenth: start-up and the tail are not what a busy day looks like.
     first, last = got[len(got) // 10], got[len(got) * 9 // 10]
     database, receiver, worker = (round(seconds / len(got) * 1e6) for seconds in used)
     return {
+        "engine": engine,
         "workers": workers,
         "deliveries": len(got),
         "per second": round(len(got) * 0.8 / (last - first)),
         "worker CPU us": worker,
         "database CPU us": database,
         "receiver CPU us": receiver,
-        "announced per second": round(announced),
     }
 
 
@@ -194,6 +201,65 @@ def middle(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The median of rows of one kind, by rate, with the least and the most."""
     ranked = sorted(rows, key=lambda row: row["per second"])
     return ranked[len(ranked) // 2] | {"least": ranked[0]["per second"], "most": ranked[-1]["per second"]}
+
+
+def bullmq_missing() -> str | None:
+    """Why BullMQ can't be measured beside us; None when it can."""
+    if shutil.which("redis-server") is None or shutil.which("node") is None:
+        return "BullMQ was not measured: it needs redis-server and node."
+    if not (BULLMQ / "node_modules" / "bullmq").exists():
+        return f"BullMQ was not measured: run `npm install` in {BULLMQ.relative_to(BULLMQ.parents[2])} first."
+    return None
+
+
+async def bullmq(
+    receiver_port: int, receiver_pid: int, arrivals: Callable[[], list[float]], count: int
+) -> dict[str, Any]:
+    """Let BullMQ deliver as many, from a Redis with an append-only file, in one process as ours is."""
+    folder = tempfile.mkdtemp(prefix="jb-redis-")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    redis = subprocess.Popen(
+        [
+            "redis-server",
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            folder,
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+        ],
+        stdout=subprocess.DEVNULL,
+    )
+    await asyncio.sleep(1)
+    command = ["node", str(BULLMQ / "deliver.mjs"), str(port), str(receiver_port), str(count)]
+    node = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert node.stdout is not None
+        assert node.stdin is not None
+        if (await asyncio.to_thread(node.stdout.readline)).strip() != "queued":
+            raise RuntimeError("BullMQ did not queue the deliveries")
+        arrivals()
+        watched = [redis.pid, receiver_pid, node.pid]
+        before = [cpu_seconds(pid) for pid in watched]
+        node.stdin.write("go\n")
+        node.stdin.flush()
+        got: list[float] = []
+        deadline = time.monotonic() + 600
+        while len(got) < count and time.monotonic() < deadline:
+            await asyncio.sleep(0.2)
+            got.extend(await asyncio.to_thread(arrivals))
+        used = [cpu_seconds(pid) - was for pid, was in zip(watched, before, strict=True)]
+    finally:
+        for process in (node, redis):
+            process.terminate()
+            process.wait(20)
+        shutil.rmtree(folder, ignore_errors=True)
+    return row_of("BullMQ", 1, got, used)
 
 
 async def pick_up(bench: Bench, count: int) -> dict[str, Any]:
@@ -263,6 +329,7 @@ async def measure(arguments: argparse.Namespace, bench: Bench) -> dict[str, Any]
         rounds = [await throughput(bench, workers, arguments.deliveries) for _ in range(arguments.rounds)]
         results["throughput"].append(middle(rounds))
     show(results["throughput"])
+    results["BullMQ"] = await beside(arguments, bench)
     results["idle pick-up"] = [await pick_up(bench, arguments.pick_ups)]
     show(results["idle pick-up"])
     results["neighbour"] = [
@@ -272,9 +339,24 @@ async def measure(arguments: argparse.Namespace, bench: Bench) -> dict[str, Any]
     return results
 
 
+async def beside(arguments: argparse.Namespace, bench: Bench) -> list[dict[str, Any]]:
+    """Measure BullMQ where it is installed, and say so where it is not."""
+    missing = bullmq_missing()
+    if missing is not None:
+        print(missing, flush=True)
+        return []
+    rounds = [
+        await bullmq(bench.receiver_port, bench.receiver_pid, bench.arrivals, arguments.deliveries)
+        for _ in range(arguments.rounds)
+    ]
+    rows = [middle(rounds)]
+    show(rows)
+    return rows
+
+
 def summary(results: dict[str, Any]) -> dict[str, float]:
     """The few numbers that goals are compared with; those of throughput are one worker's, or the fewest measured."""
-    row, (idle,), (alone, beside) = results["throughput"][0], results["idle pick-up"], results["neighbour"]
+    row, (idle,), (alone, hung) = results["throughput"][0], results["idle pick-up"], results["neighbour"]
     return {
         "workers": row["workers"],
         "deliveries_per_second": row["per second"],
@@ -288,8 +370,8 @@ def summary(results: dict[str, Any]) -> dict[str, float]:
         "pick_up_unnotified_p99_ms": idle["notification lost p99 ms"],
         "idle_worker_cpu_percent": idle["idle worker CPU %"],
         "alone_p99_ms": alone["p99 ms"],
-        "beside_hanging_p99_ms": beside["p99 ms"],
-    }
+        "beside_hanging_p99_ms": hung["p99 ms"],
+    } | {"bullmq_per_second": peer["per second"] for peer in results["BullMQ"]}
 
 
 def measure_webhooks(
