@@ -7,7 +7,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from fulfillment.catalog import service as catalog
-from fulfillment.infra.db import ALL_TENANTS, ReadTx, Tx
+from fulfillment.infra.db import ReadTx, Tx
 from fulfillment.infra.env import Env
 from fulfillment.infra.settings import Settings
 from fulfillment.inventory import domain, queries
@@ -51,8 +51,7 @@ async def get_available(env: Env, product_ids: Sequence[int], at: datetime) -> M
 
 
 async def _look(env: Env, product_ids: Sequence[int], promised: date) -> Mapping[int, int]:
-    async with env.db.reading(ALL_TENANTS) as tx:
-        return await available(tx, product_ids, promised)
+    return await queries.read_available(env.db, product_ids, promised)
 
 
 async def available(tx: ReadTx, product_ids: Iterable[int], promised: date) -> dict[int, int]:
