@@ -120,8 +120,12 @@ _ACTS: Final[Mapping[str, tuple[str, Act]]] = {
 _LONGER: Final[Mapping[str, tuple[str, Act]]] = {
     "races": ("The last unit and one key, raced for", lambda given: races.play(given.seed)),
     "rotation": ("Secrets rotated under load", lambda given: rotation.play(given.seed)),
-    "slow": ("Slow and idle clients", lambda given: slow_clients.play(given.seed)),
-    "guessing": ("Guesses, a flood, a clock", lambda given: guessing.play(given.seed)),
+    "slow": (
+        "Slow and idle clients",
+        lambda given: slow_clients.play(given.seed, given.seconds or slow_clients.SECONDS),
+    ),
+    "guessing": ("Guesses, and a flood", lambda given: guessing.play(given.seed, given.seconds or guessing.SECONDS)),
+    "timing": ("What the clock tells of a client", lambda given: guessing.time_it(given.seed)),
     "rows": ("Hot rows", lambda given: hot_rows.play(given.seed)),
 }
 
