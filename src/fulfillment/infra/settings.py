@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     webhook_allow_http: bool = Field(False, description="http:// receivers; always on in the sandbox")
     webhook_ca_file: Path | None = Field(None, description="further certificate authorities for receivers")
     webhook_partner_concurrency: int = Field(32, ge=1, description="deliveries to one partner at once, per worker")
-    webhook_batch: int = Field(200, ge=1, le=5000, description="deliveries claimed at once")
+    webhook_batch: int = Field(500, ge=1, le=5000, description="deliveries claimed at once")
     webhook_disable_after_hours: int = Field(120, ge=1, description="hours of nothing but failure until off")
     event_retention_days: int = Field(30, ge=1, description="days the event feed reaches back")
     idempotency_retention_hours: int = Field(24, ge=24, description="hours a key replays its answer")
