@@ -357,7 +357,8 @@ async def beside(arguments: argparse.Namespace, bench: Bench) -> list[dict[str, 
 def summary(results: dict[str, Any]) -> dict[str, float]:
     """The few numbers that goals are compared with; those of throughput are one worker's, or the fewest measured."""
     row, (idle,), (alone, hung) = results["throughput"][0], results["idle pick-up"], results["neighbour"]
-    return {
+    peers = {"bullmq_per_second": results["BullMQ"][0]["per second"]} if results["BullMQ"] else {}
+    return peers | {
         "workers": row["workers"],
         "deliveries_per_second": row["per second"],
         "deliveries_per_second_best": max(row["per second"] for row in results["throughput"]),
@@ -371,7 +372,7 @@ def summary(results: dict[str, Any]) -> dict[str, float]:
         "idle_worker_cpu_percent": idle["idle worker CPU %"],
         "alone_p99_ms": alone["p99 ms"],
         "beside_hanging_p99_ms": hung["p99 ms"],
-    } | {"bullmq_per_second": peer["per second"] for peer in results["BullMQ"]}
+    }
 
 
 def measure_webhooks(
