@@ -14,6 +14,7 @@ import httpx2
 import psycopg
 import pytest
 
+from fulfillment.infra.postgres import EmbeddedPostgres
 from tests.receivers import Receiver, answering
 from tests.serving import ServerProcess
 from tests.world import a_customer, a_line, an_order
@@ -164,8 +165,6 @@ def break_the_database(server: ServerProcess) -> None:
 
 
 def _dsn(server: ServerProcess) -> str:
-    from fulfillment.infra.postgres import EmbeddedPostgres
-
     return EmbeddedPostgres(server.folder).app_dsn
 
 
@@ -197,7 +196,7 @@ def everything_written(folder: Path) -> dict[str, str]:
 
 
 def test_nothing_that_is_written_holds_a_mark(own_server: ServerProcess, metrics_port: int) -> None:
-    """Names, addresses, mail, phones, keys, cursors, secrets, tokens: written nowhere, whatever fails."""
+    """Names, addresses, mail, phones, keys, cursors: in no log; secrets, tokens: nowhere, whatever fails."""
     with Receiver(answering(500, MARKS["receiver"].encode())) as receiver:
         secrets = walk(own_server, receiver.url)
         until = time.monotonic() + 20
@@ -208,6 +207,8 @@ def test_nothing_that_is_written_holds_a_mark(own_server: ServerProcess, metrics
             os.kill(pid, signal.SIGKILL)
         walk(own_server, receiver.url.replace("127.0.0.1", "localhost"))
         shown = httpx2.get(f"http://127.0.0.1:{metrics_port}/metrics").text
+        surroundings = [Path(f"/proc/{pid}/environ").read_bytes() for pid in api_pids(own_server)]
+        cluster = EmbeddedPostgres(own_server.folder).cluster_dir
         own_server.stop()
 
     assert len(receiver.requests) >= 2
@@ -223,5 +224,10 @@ def test_nothing_that_is_written_holds_a_mark(own_server: ServerProcess, metrics
     ]
     assert found == []
     assert [place for place, text in written.items() for secret in secrets if secret in text] == []
+    # Neither what lies on the disk, the write-ahead log included, nor what a process is started with.
+    stored = [path.read_bytes() for path in cluster.rglob("*") if path.is_file()]
+    assert sum(map(len, stored)) > 10_000_000
+    assert surroundings
+    assert [secret for secret in secrets if any(secret.encode() in text for text in (*stored, *surroundings))] == []
     events = [received.body for received in receiver.requests]
     assert [name for name, mark in MARKS.items() for body in events if mark.encode() in body] == []
