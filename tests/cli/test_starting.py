@@ -22,12 +22,12 @@ def test_an_api_process_draws_nothing_before_it_is_asked():
 
 
 def test_garbage_is_looked_for_again_after_the_imports():
-    """A process that was started by the supervisor collects garbage as every other does, but not its modules."""
+    """A process that the supervisor started collects garbage, seldom, and never looks at its modules."""
     shown = (
         "import gc, sys, types; module = types.ModuleType('served');"
-        "module.main = lambda: print(gc.isenabled(), gc.get_freeze_count() > 5000, sys.argv[1:]);"
+        "module.main = lambda: print(gc.isenabled(), gc.get_freeze_count() > 5000, gc.get_threshold(), sys.argv[1:]);"
         "sys.modules['served'] = module; sys.argv = ['child', 'served', '--fd', '3'];"
         "from fulfillment.cli import child; child.main()"
     )
     done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "True True ['--fd', '3']"
+    assert done.stdout.strip() == "True True (5000, 20, 50) ['--fd', '3']"
