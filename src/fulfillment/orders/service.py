@@ -38,7 +38,7 @@ from fulfillment.shipping import service as shipping
 from fulfillment.webhooks import service as webhooks
 from fulfillment.webhooks.domain import NewEvent
 
-_TRIES = 5
+_TRIES = 20
 _DEFAULT_RELEASE_MINUTES = 60
 
 

@@ -208,7 +208,7 @@ def document_json(
     items = ",".join([line_json(line) for line in lines])
     protocol = f'"{draft.protocol_id}"' if draft.protocol_id is not None else "null"
     return (
-        f'{{"discount":"{discount}","daysSupply":{draft.days_supply},"orderType":"{draft.order_type.value}",'
+        f'{{"discount":"{discount}","daysSupply":{draft.days_supply},"orderType":"{draft.order_type}",'
         f'"shippingMethod":"{draft.shipping_method}","lineItems":[{items}],"protocolId":{protocol},'
         f'"subtotal":"{money(totals.subtotal)}","handlingFee":"{money(totals.handling_fee)}",'
         f'"volumeDiscount":"{money(totals.volume_discount)}","shippingCost":"{money(totals.shipping_cost)}",'
@@ -232,7 +232,7 @@ def order_json(order: Order) -> str:
     actions = ",".join(f'"{action}"' for action in allowed_actions(order))
     until = f'"{moment(order.release_at)}"' if order.release_at else "null"
     return (
-        f'{{"id":"{order.id}","customer":{order.customer},"status":"{order.status.value}",{order.document[1:-1]},'
+        f'{{"id":"{order.id}","customer":{order.customer},"status":"{order.status}",{order.document[1:-1]},'
         f'"fulfillmentInfo":{order.fulfillment or "null"},"shipments":{order.shipments or "[]"},'
         f'"holds":{order.holds or "[]"},"warnings":{order.warnings or "[]"},"allowedActions":[{actions}],'
         f'"cancellableUntil":{until},"sequence":{order.sequence},"updatedAt":"{moment(order.updated_at)}"}}'
@@ -242,7 +242,7 @@ def order_json(order: Order) -> str:
 def event_json(order: Order) -> str:
     """Return the contract's OrderStatusEvent as it is sent."""
     return (
-        f'{{"order":{{"orderId":"{order.id}","status":"{order.status.value}",'
+        f'{{"order":{{"orderId":"{order.id}","status":"{order.status}",'
         f'"fulfillmentInfo":{order.fulfillment or "null"},"createdAt":"{moment(order.created_at)}",'
         f'"updatedAt":"{moment(order.updated_at)}"}}}}'
     )
