@@ -15,19 +15,27 @@ from tests.chaos.checker import Verdict, judge
 from tests.chaos.clients import Crowd
 from tests.chaos.stage import Stage, folder_for, staged
 
-_VERSION: Final = "20991231235959"
-_MIGRATION: Final = """\
+_VERSION: Final = "20991231235958"
+# One table that is in use in each file: a transaction that locks two of them can deadlock with requests.
+_MIGRATIONS: Final = {
+    f"{_VERSION}_add_notes.sql": """\
 -- migrate:up
 SET lock_timeout = '2s';
 CREATE TABLE chaos_notes (id text PRIMARY KEY, order_id text COLLATE "C" NOT NULL, note text NOT NULL);
 SELECT pg_sleep(1.5);
 CREATE INDEX chaos_notes_order ON chaos_notes (order_id);
+GRANT SELECT, INSERT, UPDATE, DELETE ON chaos_notes TO fulfillment;
 ALTER TABLE chaos_notes ADD FOREIGN KEY (order_id) REFERENCES orders (id);
 ALTER TABLE orders ADD COLUMN chaos_note text;
-ALTER TABLE partners ADD COLUMN chaos_level int NOT NULL DEFAULT 1;
-GRANT SELECT, INSERT, UPDATE, DELETE ON chaos_notes TO fulfillment;
 -- migrate:down
-"""
+""",
+    "20991231235959_add_levels.sql": """\
+-- migrate:up
+SET lock_timeout = '2s';
+ALTER TABLE partners ADD COLUMN chaos_level int NOT NULL DEFAULT 1;
+-- migrate:down
+""",
+}
 _UP: Final = """
 import sys
 from pathlib import Path
@@ -52,7 +60,8 @@ def play(seed: int, patience: float = 1.0) -> list[Verdict]:
         crowd.start(creators=3)
         time.sleep(2)
         migrations = release / "fulfillment" / "migrations"
-        (migrations / f"{_VERSION}_add_notes.sql").write_text(_MIGRATION)
+        for name, text in _MIGRATIONS.items():
+            (migrations / name).write_text(text)
         killed = _kill_one_migrator(stage, migrations)
         exits = _migrate_twice(stage, migrations)
         time.sleep(_OLD_CODE_SECONDS)
