@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from fulfillment.infra.addresses import AddressPolicy
 from fulfillment.infra.http import Answer, Poster
 from fulfillment.infra.http1 import Connection as ConnectionOfOurs
-from tests.receivers import Behaviour, Connection, Receiver, answering, head, saying
+from tests.receivers import Authority, Behaviour, Connection, Receiver, answering, head, saying
 
 pytestmark = pytest.mark.anyio
 
@@ -313,3 +314,38 @@ async def test_a_connection_that_is_closed_before_its_first_post_is_sent():
 
     assert (answer.status, answer.error_class) == (None, "reset")
     assert receiver.requests == []
+
+
+@pytest.mark.parametrize(("name", "error"), [("one.example", None), ("two.example", "tls"), ("127.0.0.1", "tls")])
+async def test_a_certificate_holds_for_its_name(tmp_path: Path, name: str, error: str | None):
+    """A certificate that is good for one name is good for no other, nor for the address, of the same receiver."""
+    authority = Authority(tmp_path)
+    with Receiver(answering(), tls=authority.context("one.example"), name=name) as receiver:
+        async with a_poster(ca_file=authority.ca_file) as poster:
+            answer = await poster.post(receiver.url, BODY, {}, group="a")
+
+    assert answer.error_class == error
+    assert len(receiver.requests) == (0 if error else 1)
+
+
+async def test_a_cancelled_post_leaves_no_answer_behind():
+    """The connection of a post that was cancelled is closed: its late answer is nobody's."""
+    seen = 0
+
+    def behave(connection: Connection) -> None:
+        nonlocal seen
+        while connection.request():
+            seen += 1
+            late = seen == 1
+            time.sleep(0.2 if late else 0)
+            connection.send(head(500 if late else 200, Content_Length=0))
+
+    with Receiver(behave) as receiver:
+        async with a_poster() as poster:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await poster.post(receiver.url, BODY, {}, group="a")
+            answer = await poster.post(receiver.url, BODY, {}, group="a")
+
+    assert (answer.status, answer.error_class) == (200, None)
+    assert receiver.connections == 2

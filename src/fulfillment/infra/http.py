@@ -344,14 +344,10 @@ class _Kept:
         return None
 
     def keep(self, key: _Key, connection: Connection) -> None:
-        """Keep a connection for the next exchange, unless it is closed or too old."""
+        """Keep a connection for the next exchange, unless it is closed."""
         if connection.closed:
             return
-        now = monotonic()
-        if now >= connection.ends_at:
-            connection.give_up(None)
-            return
-        connection.idle_since = now
+        connection.idle_since = monotonic()
         self._idle.setdefault(key, {})[connection] = None
         if self._sweeping is None:
             self._sweeping = asyncio.get_running_loop().call_later(_KEEP_ALIVE_SECONDS, self._sweep)
