@@ -93,6 +93,7 @@ def _soup(arguments: argparse.Namespace) -> list[Verdict]:
         patience=arguments.patience,
         quiet_seconds=arguments.quiet_seconds,
         long=not arguments.quick and not arguments.verdicts,
+        keeps_logs=not arguments.verdicts,
         tampered=not arguments.verdicts,
     )
     return soups.play(recipe)

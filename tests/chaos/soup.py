@@ -28,6 +28,7 @@ class Recipe:
     patience: float = 1.0  # times the seconds that are promised
     quiet_seconds: float = QUIET_SECONDS
     long: bool = False  # frozen for ten seconds instead of three
+    keeps_logs: bool = True  # where something was found
     tampered: bool = False  # afterwards the judge is shown what is wrong, to see whether it sees
 
 
@@ -70,8 +71,9 @@ def _stir(recipe: Recipe, stage: Stage, proxy: Proxy, weather: Weather) -> list[
         stage, crowd.journal, quiet_seconds=recipe.quiet_seconds, away=weather.away, patience=recipe.patience
     )
     verdicts.append(_happened(weather, proxy, crowd))
-    stage.clean = not any(verdict.violations for verdict in verdicts)
-    if recipe.tampered and stage.clean:
+    found = any(verdict.violations for verdict in verdicts)
+    stage.clean = not found or not recipe.keeps_logs
+    if recipe.tampered and not found:
         verdicts.append(tampering.show(stage, crowd.journal))
     return verdicts
 
