@@ -63,6 +63,7 @@ def grow(bench: "harness.Bench", count: int) -> None:
             bench.owner, bench.seeded.partners, min(_STEP, count - start), *bench.template, tag=f"flat{start}"
         )
     if count:
+        seeding.settle(bench.server.database.superuser_dsn)
         print(f"{count:,} past orders more in {time.monotonic() - began:.0f} s", flush=True)
 
 

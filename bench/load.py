@@ -11,7 +11,7 @@ from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
 LUA = Path(__file__).parent / "lua"
-_LOOK_SECONDS = 1.0  # between two looks at memory; a look costs some milliseconds
+_LOOK_SECONDS = 2.0  # between two looks at memory; a look costs some milliseconds for each process
 
 
 @dataclass

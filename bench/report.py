@@ -26,7 +26,7 @@ class Goal:
         """Return the goal's line of the table."""
         try:
             found = self.measure(results, facts)
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, ZeroDivisionError):
             return f"| {self.text} | {self.sign} {self.bound:g} | not measured | |"
         met = found <= self.bound if self.at_most else found >= self.bound
         return f"| {self.text} | {self.sign} {self.bound:g} | {found:,.2f} | {'met' if met else '**not met**'} |"
@@ -101,12 +101,17 @@ def line(name: str, connections: str, kept: dict) -> str:
 def _head(facts: dict) -> Iterator[str]:
     yield "# Measured"
     yield ""
-    yield f"{facts['machine']}, PostgreSQL {facts['postgresql']}, commit {facts['commit']}, {facts['at']}, load average"
-    yield f"before the start {facts['load_average'][0]:.1f}. {facts['options']}"
+    yield (
+        f"{facts['machine']}, PostgreSQL {facts.get('postgresql', '-')}, commit {facts['commit']}, {facts['at']}, "
+        f"load average before the start {facts['load_average'][0]:.1f}."
+    )
     yield ""
-    idle, loaded = _rounded(facts["idle_mb"]), _rounded(facts.get("loaded_mb", {}))
-    yield f"Memory (PSS, MB): idle {idle}, after the load {loaded}."
+    yield ", ".join(f"{name} {value}" for name, value in facts["options"].items()) + "."
     yield ""
+    if "idle_mb" in facts:
+        idle, loaded = _rounded(facts["idle_mb"]), _rounded(facts.get("loaded_mb", {}))
+        yield f"Memory (PSS, MB): idle {idle}, after the load {loaded}."
+        yield ""
 
 
 def _goals(facts: dict, results: Results) -> Iterator[str]:
@@ -118,6 +123,8 @@ def _goals(facts: dict, results: Results) -> Iterator[str]:
 
 
 def _table(results: Results) -> Iterator[str]:
+    if not results:
+        return
     yield (
         "| work | connections | per second (min-max) | p50 ms | p99 ms | CPU us a request | driver's core "
         "| peak MB | errors |"

@@ -97,6 +97,22 @@ def template_of(owner_dsn: str, order_id: str) -> tuple[str, str]:
     return row[0], row[1]
 
 
+def any_orders(owner_dsn: str, partner_ids: list[str], most: int = 5000) -> list[tuple[str, str]]:
+    """Return (partner, order) of orders taken by chance from all."""
+    with psycopg.connect(owner_dsn) as conn:
+        conn.execute("SELECT set_config('fulfillment.tenant', '*', true)")
+        return conn.execute(
+            "SELECT partner_id, id FROM orders WHERE partner_id = ANY (%s) ORDER BY random() LIMIT %s",
+            (partner_ids, most),
+        ).fetchall()
+
+
+def settle(superuser_dsn: str) -> None:
+    """Write to disk what seeding left in memory, so that it is not written while something is measured."""
+    with psycopg.connect(superuser_dsn, autocommit=True) as conn:
+        conn.execute("CHECKPOINT")
+
+
 def past_orders(owner_dsn: str, partner_ids: list[str], count: int, document: str, customer: str, tag: str) -> None:
     """Write *count* shipped orders of the past, spread over the partners, with an event each."""
     begin = datetime.now(UTC) - timedelta(days=300)

@@ -25,6 +25,8 @@ _LOOK_SECONDS: Final = 0.5  # between two looks at a database that can't be used
 _API: Final = "API"
 _WORKER: Final = "worker"
 _SEED: Final = """
+import gc
+gc.disable()  # as in cli/child.py; this process is short
 from fulfillment import seeding
 from fulfillment.infra import settings
 loaded = settings.load()
