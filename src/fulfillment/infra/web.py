@@ -42,6 +42,8 @@ STATUS_OF: Final[Mapping[Kind, int]] = {
     Kind.UNAVAILABLE: 503,
 }
 _BODY_SECONDS: Final = 20.0  # a whole body must have arrived by then
+_PATIENT_SECONDS: Final = 1.0  # so long a body is waited for even where others need the room
+_AWAITED: Final = "fulfillment.awaited"  # in a scope: the bodies that the process waits for, oldest first
 _MAX_HEADER_BYTES: Final = 32 * 1024
 _MAX_HEADERS: Final = 100
 _MAX_FAULTS: Final = (
@@ -210,16 +212,21 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 
     Raises:
         BodyTooLarge: It has more than *limit* bytes; reading stops there.
-        BodyTooSlow: It took longer than 20 seconds.
+        BodyTooSlow: It took longer than 20 seconds, or the room was needed.
     """
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
             raise _too_large(limit)
+    awaited: dict[asyncio.Timeout, None] = scope.get(_AWAITED, {})
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            return await _collect(receive, limit)
+        async with asyncio.timeout(_BODY_SECONDS) as patience:
+            awaited[patience] = None
+            try:
+                return await _collect(receive, limit)
+            finally:
+                awaited.pop(patience, None)
     except TimeoutError:
-        raise BodyTooSlow("The body did not arrive within 20 seconds.") from None
+        raise BodyTooSlow("The body did not arrive in time: send it at once.") from None
 
 
 def _too_large(limit: int) -> BodyTooLarge:
@@ -420,6 +427,7 @@ class Front:
         self._hosts = _hosts(env)
         self.in_flight = 0
         self.draining = False
+        self._awaited: dict[asyncio.Timeout, None] = {}
         self.document: Mapping[str, Any] = {}  # the served OpenAPI document
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -430,6 +438,7 @@ class Front:
         began = time.perf_counter()
         call = Call(scope, receive, self._env, new_id(self._env.now()))
         scope["fulfillment.call"] = call
+        scope[_AWAITED] = self._awaited
         if TRACE in scope:
             call.context["trace_id"] = scope[TRACE]
         status = 500
@@ -486,9 +495,25 @@ class Front:
             raise HeadersTooLarge("Send at most 100 headers of 32 KiB in all.")
         if len(hosts) != 1 or (self._hosts and _name_of(hosts[0]) not in self._hosts):
             raise HostUnknown("Send exactly one Host header that names this service.")
-        if self.in_flight > self._env.settings.max_in_flight and call.scope["path"] not in _ALWAYS:
+        crowded = self.in_flight > self._env.settings.max_in_flight and call.scope["path"] not in _ALWAYS
+        if crowded and not self._makes_room():
             self._metrics.count("fulfillment_requests_shed_total")
             raise Overloaded("The service is busy. Try again.", retry_after_seconds=1)
+
+    def _makes_room(self) -> bool:
+        """Give up the body that is waited for longest, and say whether there was one.
+
+        Nobody has to prove who they are before they send a body by the byte to the token endpoint: some hundreds of
+        those would otherwise be all that a process does.
+        """
+        oldest = next(iter(self._awaited), None)
+        now = asyncio.get_running_loop().time()
+        until = oldest.when() if oldest is not None else None
+        if oldest is None or until is None or until - now > _BODY_SECONDS - _PATIENT_SECONDS:
+            return False
+        del self._awaited[oldest]
+        oldest.reschedule(now)
+        return True
 
     async def _framework(self, call: Call, send: Send) -> int:
         status, started = 500, False
