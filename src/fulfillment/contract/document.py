@@ -14,6 +14,11 @@ from fulfillment.contract import bounds
 
 _METHODS: Final = ("get", "post", "put", "patch", "delete")
 _BOTH_WAYS: Final = ("Address", "Administration", "Customer")  # the contract's shapes that are sent and answered
+# Shapes that the contract writes inside objects that may be null: generators of clients stumble unless they have names.
+_NAMED: Final = {
+    ("FulfillmentInfo", "checkpoints"): "Checkpoint",
+    ("SupplementFactsPanel", "ingredients"): "Ingredient",
+}
 _DROPPED_SCHEMAS: Final = frozenset({"HTTPValidationError", "ValidationError"})
 
 
@@ -102,7 +107,11 @@ def _written() -> dict[str, Any]:
     document: dict[str, Any] = _read((folder / "openapi.yaml").read_text())
     for name in sorted(entry.name for entry in folder.iterdir() if entry.name.startswith("additions")):
         _merge(document, _read((folder / name).read_text()))
-    _close(document["components"]["schemas"])
+    schemas = document["components"]["schemas"]
+    _close(schemas)
+    for (schema, member), name in _NAMED.items():
+        items = schemas[schema]["properties"][member]
+        schemas[name], items["items"] = items["items"], {"$ref": f"#/components/schemas/{name}"}
     return document
 
 
