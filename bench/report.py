@@ -69,6 +69,8 @@ GOALS = (
     Goal("deep page / first page, 16 connections", 0.8, ratio(DEEP, FIRST, 16)),
     Goal("search p99 at 16 connections, ms", 15, lambda r, _: r[SEARCH]["16"]["p99_ms"], at_most=True),
     Goal("token, a second", 5_000, lambda r, _: best(r, TOKEN)),
+    Goal("CPU of a token's check, us", 40, lambda _, f: f["token_check_us"]["seen"], at_most=True),
+    Goal("CPU of a new token's check, us", 40, lambda _, f: f["token_check_us"]["new"], at_most=True),
     Goal("webhook deliveries, a second", 9_500, lambda _, f: f["webhooks"]["deliveries_per_second"]),
     Goal("webhook pick-up when idle, p99 ms", 100, lambda _, f: f["webhooks"]["pick_up_p99_ms"], at_most=True),
     Goal("idle memory of all processes, MB", 300, lambda _, f: sum(f["idle_mb"].values()), at_most=True),
