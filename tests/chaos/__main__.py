@@ -36,11 +36,11 @@ from tests.chaos.faults import LONG, SHORT
 Act = Callable[[argparse.Namespace], list[Verdict]]
 
 _QUICK: Final = ("soup", "outages", "rolling")
-_QUICK_SOUP_SECONDS: Final = 40.0
+_QUICK_SOUP_SECONDS: Final = 30.0
 _QUICK_PATIENCE: Final = 4.0  # the machine that runs the tests may be slow and busy; only seconds are forgiven
 _SOUP_SECONDS: Final = 60.0
 _DISK_SECONDS: Final = 20.0
-_SOAK_SECONDS: Final = 40.0
+_SOAK_SECONDS: Final = 30.0
 _BOOTS: Final = 10
 
 
