@@ -415,7 +415,7 @@ async def test_the_connection_itself_is_checked() -> None:
 
 async def test_a_name_that_is_re_pointed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that now leads elsewhere than before is checked anew at the next connection."""
-    monkeypatch.setattr("fulfillment.infra.http._DNS_SECONDS", 0)
+    monkeypatch.setattr("fulfillment.infra.connections._DNS_SECONDS", 0)
     lookup, asked = resolving("127.0.0.1", "127.0.0.2")
     with (
         Receiver(answering(Connection="close")) as allowed,

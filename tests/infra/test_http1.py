@@ -261,8 +261,8 @@ async def test_a_name_with_a_dead_address_is_reached_by_the_other():
 
 async def test_a_connection_that_rests_is_closed_in_the_end(monkeypatch: pytest.MonkeyPatch):
     """A kept connection that nobody uses is closed after its time."""
-    monkeypatch.setattr("fulfillment.infra.http._KEEP_ALIVE_SECONDS", 0.1)
-    monkeypatch.setattr("fulfillment.infra.http._SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr("fulfillment.infra.connections._KEEP_ALIVE_SECONDS", 0.1)
+    monkeypatch.setattr("fulfillment.infra.connections._SWEEP_SECONDS", 0.05)
     closed: list[float] = []
 
     def behave(connection: Connection) -> None:
