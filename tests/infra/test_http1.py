@@ -33,8 +33,8 @@ async def home(name: str) -> Sequence[str]:
 
 
 def a_poster(**options: Any) -> Poster:
-    """A poster with short time-outs."""
-    return Poster(SANDBOX, **{"total_seconds": 2.0, "connect_seconds": 1.0, "lookup": home} | options)
+    """A poster that resolves every name to this machine."""
+    return Poster(SANDBOX, **{"total_seconds": 10.0, "connect_seconds": 5.0, "lookup": home} | options)
 
 
 async def posts(receiver: Receiver, count: int, *, pause: float = 0.0, body: bytes = BODY) -> list[Answer]:
@@ -225,7 +225,7 @@ async def test_what_is_no_body_has_a_limit_too(start: bytes, again: bytes):
         (answer,) = await posts(receiver, 1)
 
     assert (answer.error_class, answer.ok) == ("protocol", False)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 5
     assert receiver.sent_bytes < 20_000_000  # what the kernel's buffers took in
 
 
