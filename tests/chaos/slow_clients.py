@@ -91,8 +91,8 @@ def play(seed: int, seconds: float = SECONDS) -> list[Verdict]:
         files, memory = _files(pids), memory_megabytes(pids)
         with Traffic(stage, partner, _PRODUCT, seconds) as beside_slow:
             ends = asyncio.run(_slow(stage, seconds))
-        with Traffic(stage, partner, _PRODUCT, _IDLE_SECONDS + 15) as beside_idle:
-            cut, grown = asyncio.run(_idle(stage, pids, memory))
+        beside_idle = Traffic(stage, partner, _PRODUCT, _IDLE_SECONDS)
+        cut, grown = asyncio.run(_idle(stage, beside_idle, pids, memory))
         time.sleep(2)
         left = _files(pids) - files
         same = pids == stage.server.pids("fulfillment.app")
@@ -129,13 +129,13 @@ async def _slow(stage: Stage, seconds: float) -> Ends:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         for kind, first in words.items():
-            for _ in range(min(50, _OF_EACH - len(open_[kind]))):  # some at a time, and again when they were ended
+            for _ in range(min(100, _OF_EACH - len(open_[kind]))):  # some at a time, and again when they were ended
                 await loop.create_connection(
                     lambda kind=kind, first=first: Slow(kind, first, ends, open_[kind]), "127.0.0.1", port
                 )
             for one in list(open_[kind]):
                 one.trickle()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1)
     measured = Ends(defaultdict(list, {kind: list(each) for kind, each in ends.seconds.items()}), ends.answers.copy())
     for each in open_.values():
         for one in list(each):
@@ -144,15 +144,15 @@ async def _slow(stage: Stage, seconds: float) -> Ends:
     return measured
 
 
-async def _idle(stage: Stage, pids: list[int], before: float) -> tuple[int, float]:
-    """Hold connections that have asked once; return how many were cut, and the memory they cost."""
+async def _idle(stage: Stage, beside: Traffic, pids: list[int], before: float) -> tuple[int, float]:
+    """Hold connections that have asked once, and measure; return how many were cut, and the memory they cost."""
     lines = await open_lines(stage.server.port, _IDLE)
     asked = a_request("GET", "/livez")
     cut = 0
     for begin in range(0, _IDLE, 200):
         answers = await asyncio.gather(*(line.ask(asked) for line in lines[begin : begin + 200]))
         cut += sum(answer is None or answer.status != 200 for answer in answers)
-    await asyncio.sleep(_IDLE_SECONDS)
+    await asyncio.to_thread(_while_they_idle, beside)
     grown = memory_megabytes(pids) - before
     for begin in range(0, _IDLE, 200):
         answers = await asyncio.gather(*(line.ask(asked) for line in lines[begin : begin + 200]))
@@ -160,6 +160,11 @@ async def _idle(stage: Stage, pids: list[int], before: float) -> tuple[int, floa
     for line in lines:
         line.close()
     return cut, grown
+
+
+def _while_they_idle(beside: Traffic) -> None:
+    with beside:
+        pass
 
 
 def _ended(ends: Ends) -> Verdict:
