@@ -32,8 +32,8 @@ def judge(report: Mapping[str, Any] | None) -> tuple[int, str]:
     return CLEAN, f"{len(packages)} packages, no known vulnerability."
 
 
-def main() -> int:
-    """Run pip-audit over the runtime's lock."""
+def ask() -> tuple[int, str]:
+    """Run pip-audit over the runtime's lock and return the exit status and the sentence."""
     lock = _ROOT / "requirements.lock"
     done = subprocess.run(
         [
@@ -57,7 +57,12 @@ def main() -> int:
         report = json.loads(done.stdout)
     except ValueError:
         report = None
-    status, sentence = judge(report)
+    return judge(report)
+
+
+def main() -> int:
+    """Ask, and say what was heard."""
+    status, sentence = ask()
     print(sentence)
     return status
 

@@ -15,6 +15,7 @@ from fulfillment.kernel.errors import FulfillmentError
 T = TypeVar("T")
 
 CHANNEL: Final = "fulfillment_changes"
+_LISTEN: Final = "LISTEN " + CHANNEL  # a name of ours: the statement takes no parameter
 SELECT_VERSIONS: Final = "SELECT name, version FROM cache_versions"
 SELECT_VERSION: Final = "SELECT version FROM cache_versions WHERE name = %(name)s"
 _POLL_SECONDS: Final = 1.0
@@ -102,7 +103,7 @@ class Caches:
             async with await AsyncConnection.connect(
                 self._db.dsn, autocommit=True, application_name="fulfillment-listen"
             ) as conn:
-                await conn.execute(f"LISTEN {CHANNEL}")
+                await conn.execute(_LISTEN)
                 async for notice in conn.notifies():
                     self.drop(notice.payload)
         except psycopg.Error as error:
