@@ -21,6 +21,7 @@ from fulfillment.infra.env import Env
 from fulfillment.infra.logs import AccessLog
 from fulfillment.infra.metrics import Metrics
 from fulfillment.infra.patterns import EXPLAINED
+from fulfillment.infra.protocol import WHOLE, write_whole
 from fulfillment.infra.telemetry import TRACE
 from fulfillment.kernel.callers import Caller
 from fulfillment.kernel.errors import FieldError, FulfillmentError, Kind, ValidationFailed
@@ -217,6 +218,8 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
             raise _too_large(limit)
+    if WHOLE in scope:
+        return await _collect(receive, limit)
     awaited: dict[asyncio.Timeout, None] = scope.get(_AWAITED, {})
     try:
         async with asyncio.timeout(_BODY_SECONDS) as patience:
@@ -628,6 +631,8 @@ async def _send_answer(answer: Answer, call: Call, send: Send) -> None:
     ]
     if call.last or (answer.status >= 400 and _may_go_on(call)):
         headers.append(_CLOSE)
+    if write_whole(send, answer.status, headers, answer.body):
+        return
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     body = b"" if call.scope["method"] == "HEAD" else answer.body
     await send({"type": "http.response.body", "body": body})

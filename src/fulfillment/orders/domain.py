@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fulfillment.kernel.errors import FulfillmentError, Kind
 
@@ -129,8 +129,7 @@ class InvalidIdempotencyKey(FulfillmentError):
     title = "Invalid idempotency key"
 
 
-@dataclass(frozen=True, slots=True)
-class Administration:
+class Administration(NamedTuple):
     """Pills at each time of day."""
 
     morning: int = 0
@@ -144,8 +143,7 @@ class Administration:
         return self.morning + self.afternoon + self.evening + self.sleep
 
 
-@dataclass(frozen=True, slots=True)
-class DraftLine:
+class DraftLine(NamedTuple):
     """A line as asked for."""
 
     product_id: int

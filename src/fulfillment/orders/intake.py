@@ -41,6 +41,7 @@ OnDuplicate = Literal["accept", "hold", "reject"]
 Versions = tuple[int, int, int]  # of the catalogue, the partners and the shipping methods
 LOOKALIKE_DAYS: Final = 14
 _MOST: Final = 64  # orders in one transaction
+_LOOK_SECONDS: Final = 0.25  # between two looks at who has waited too long
 _MOST_REPEATED: Final = 10_000
 _NAME: Final = "orders.intake"
 _HOLD_NOTES: Final = {
@@ -68,7 +69,6 @@ class Asked:
     versions: Versions  # of what it was prepared with
     future: "asyncio.Future[Created]"
     joined: float  # the line, on the loop's clock
-    patience: asyncio.TimerHandle | None = None
     picks: list[tuple[int, str, int]] = field(default_factory=list[tuple[int, str, int]])  # product, lot, amount
 
 
@@ -87,6 +87,7 @@ class Intake:
         self._env = env
         self._line: list[Asked] = []
         self._running = False
+        self._patience: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._claimed: set[tuple[str, str, str]] = set()
         self._repeated: set[int] = set()  # contents that were refused the short way as look-alikes
@@ -112,8 +113,9 @@ class Intake:
             self._claimed.add(claim.identity)
         loop = asyncio.get_running_loop()
         asked = Asked(prepared, claim, on_duplicate, versions, loop.create_future(), loop.time())
-        asked.patience = loop.call_later(self._env.settings.database_timeout_seconds, self._turn_away, asked)
         self._line.append(asked)
+        if self._patience is None:
+            self._patience = loop.call_later(_LOOK_SECONDS, self._turn_away)
         if not self._running:
             self._running = True
             task = asyncio.create_task(self._run())
@@ -137,16 +139,18 @@ class Intake:
                 asked.future.exception()  # its caller may have gone: nobody is left to be told
 
     def _leave(self, asked: Asked) -> None:
-        if asked.patience is not None:
-            asked.patience.cancel()
         if asked.claim is not None:
             self._claimed.discard(asked.claim.identity)
 
-    def _turn_away(self, asked: Asked) -> None:
+    def _turn_away(self) -> None:
         # Behind a transaction that hangs nobody waits for long. Who is in the transaction has to: it may succeed.
-        if any(asked is waiting for waiting in self._line):
-            self._line = [waiting for waiting in self._line if waiting is not asked]
-            self._refuse([asked], DatabaseUnavailable("The service is busy. Try again.", retry_after_seconds=1))
+        loop = asyncio.get_running_loop()
+        until = loop.time() - self._env.settings.database_timeout_seconds
+        late = [asked for asked in self._line if asked.joined < until]
+        if late:
+            self._line = self._line[len(late) :]
+            self._refuse(late, DatabaseUnavailable("The service is busy. Try again.", retry_after_seconds=1))
+        self._patience = loop.call_later(_LOOK_SECONDS, self._turn_away) if self._line else None
 
     async def _run(self) -> None:
         try:

@@ -1,15 +1,14 @@
 """What a day's packs hold, whether a line may be ordered so, and how many pills that takes: pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fulfillment.catalog.domain import Orderable
 from fulfillment.kernel.errors import FieldError
 from fulfillment.orders.domain import Administration, Draft, DraftLine
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line that may be made: its product is orderable, its pills are placed in the day."""
 
     product: Orderable

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fulfillment.catalog.domain import Orderable
 from fulfillment.inventory.expiry import required_expiry
@@ -31,8 +31,7 @@ class Rules:
     release_after: timedelta | None  # None: released by hand
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(NamedTuple):
     """What an order takes of one product."""
 
     product_id: int
@@ -121,7 +120,7 @@ def prepare(
         document=wire.document_json(draft, priced, totals, percent(partner.discount), at),
         demands=demands_of(lines, draft.days_supply),
         ships_on=ships_on,
-        lasts_until=lasts_until(draft, rules, at),
+        lasts_until=_lasts_until(draft, rules, ships_on),
         address=verdict_of(draft),
         content_key=content_key(partner.id, draft, lines),
         release_at=release_at(rules, partner, at),
@@ -133,7 +132,10 @@ def prepare(
 
 def lasts_until(draft: Draft, rules: Rules, at: datetime) -> date:
     """Return the least expiry date of the lots of an order that is made at the moment *at*."""
-    ships_on = ship_date(at, rules.zone)
+    return _lasts_until(draft, rules, ship_date(at, rules.zone))
+
+
+def _lasts_until(draft: Draft, rules: Rules, ships_on: date) -> date:
     transit = max_transit_days(Method(draft.shipping_method), ships_on)
     return required_expiry(ships_on, transit, draft.days_supply, rules.buffer_days)
 

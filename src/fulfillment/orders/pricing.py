@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from fulfillment.kernel.money import ZERO, discounted, to_cents
 from fulfillment.orders.packs import Line
@@ -18,8 +19,7 @@ class Terms:
     shipping_price: Decimal  # dollars
 
 
-@dataclass(frozen=True, slots=True)
-class PricedLine:
+class PricedLine(NamedTuple):
     """A line with its frozen prices."""
 
     line: Line
