@@ -135,6 +135,7 @@ def _ask_until_ready(stage: Stage, began: float) -> "Counter[str]":
 
 def _verdict(written: float, seconds: float, answers: "Counter[str]", gigabytes: float) -> Verdict:
     wrong = [f"{name} x {count}" for name, count in answers.items() if name not in ("200", "503", "none yet")]
+    wrong += [] if answers["503"] else ["nobody was told to come again"]
     wrong += [f"only {written:.1f} GB of WAL were there"] if written < gigabytes else []
     checked = f"{written:.1f} GB of WAL; ready after {seconds:.0f} s; {dict(answers)}"
     return Verdict("S-10", "a long recovery is waited for, and answered with 503", checked, wrong)

@@ -21,7 +21,8 @@ Database = EmbeddedPostgres | ExternalPostgres
 FirstStart = Callable[[Settings, str], Sequence[str]]
 
 _PATIENCE_SECONDS: Final = 10.0  # then the API starts without the database, and answers 503 until it is there
-_LOOK_SECONDS: Final = 0.5  # between two looks at a database that can't be used yet
+_RECOVERY_PATIENCE_SECONDS: Final = 2.0  # where the schema is there already: what takes longer is a recovery
+_LOOK_SECONDS: Final = 0.2  # between two looks at a database that can't be used yet
 _API: Final = "API"
 _WORKER: Final = "worker"
 _SEED: Final = """
@@ -108,7 +109,8 @@ class _Server:
         return self._settings.processes
 
     def _start_database(self) -> None:
-        if self._database.start(_PATIENCE_SECONDS):
+        patience = _RECOVERY_PATIENCE_SECONDS if self._database.exists else _PATIENCE_SECONDS
+        if self._database.start(patience):
             say(self._database.describe())
             self._prepare()
         else:

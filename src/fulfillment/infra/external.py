@@ -23,6 +23,11 @@ class ExternalPostgres:
         self.app_dsn = app_dsn
         self.owner_dsn = owner_dsn
 
+    @property
+    def exists(self) -> bool:
+        """True: it was there before us."""
+        return True
+
     def acquire(self) -> None:
         """Do nothing: several servers may share it."""
 

@@ -102,6 +102,11 @@ class EmbeddedPostgres:
         return self._place().cluster
 
     @property
+    def exists(self) -> bool:
+        """Whether a cluster was made at an earlier start."""
+        return cluster.is_complete(self._place().cluster)
+
+    @property
     def version(self) -> str:
         """The server's version, such as 18.6."""
         return self._programs().version
