@@ -10,10 +10,8 @@ a database process's part of the shared buffers grows until it has touched them 
 import argparse
 import json
 import re
-import shutil
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -33,15 +31,9 @@ _WARM = 0.2  # of the time: caches fill
 def main() -> int:
     """Run the load, watching."""
     options = _options()
-    folder = Path(tempfile.mkdtemp(prefix="jf-memory-"))
-    folder.chmod(0o711)
     facts = machine.facts() | {"options": {k: v for k, v in vars(options).items() if k != "output"}}
-    bench = harness.Bench(folder, options, facts)
-    try:
+    with harness.prepared(options, facts) as bench:
         series, kept = watched(bench, options)
-    finally:
-        bench.server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
     page = table(series, kept, facts)
     print(page)
     harness.RESULTS.mkdir(exist_ok=True)

@@ -11,7 +11,8 @@ import sys
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,26 +44,38 @@ def main() -> int:
     RESULTS.mkdir(exist_ok=True)
     facts = machine.facts() | {"options": {k: v for k, v in vars(options).items() if k != "output"}}
     results: report.Results = {}
-    if options.part in ("all", "start"):
-        facts |= _starts(options)
-    if options.part in ("all", "ours", "floors"):
-        results = _served(options, facts)
-    if options.part in ("all", "webhooks"):
-        facts["webhooks"] = _webhooks(options)
-    _write(facts, results, options)
+    try:
+        if options.part in ("all", "start"):
+            facts |= _starts(options)
+        if options.part in ("all", "ours", "floors"):
+            _serve_and_measure(options, facts, results)
+        if options.part in ("all", "webhooks"):
+            facts["webhooks"] = _webhooks(options)
+    finally:
+        _write(facts, results, options)  # what was measured before something failed, too
     return 0
 
 
-def _served(options: argparse.Namespace, facts: dict) -> report.Results:
+def _serve_and_measure(options: argparse.Namespace, facts: dict, results: report.Results) -> None:
+    with prepared(options, facts) as bench:
+        bench.results = results
+        bench.measure_all()
+
+
+@contextmanager
+def prepared(options: argparse.Namespace, facts: dict) -> "Generator[Bench]":
+    """Give a server with its data; afterwards nothing of it is left."""
     folder = Path(tempfile.mkdtemp(prefix="jf-bench-"))
     folder.chmod(0o711)  # the database's user passes through
-    bench = Bench(folder, options, facts)
     try:
-        bench.measure_all()
+        bench = Bench(folder, options, facts)
+        try:
+            bench.prepare()
+            yield bench
+        finally:
+            bench.server.stop()
     finally:
-        bench.server.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    return bench.results
 
 
 class Bench:
@@ -72,21 +85,26 @@ class Bench:
         self.folder, self.options, self.facts = folder, options, facts
         self.results: report.Results = {}
         self.server = Server(folder, options.processes)
+        settings = Settings(
+            data_dir=folder / "var", database_url=SecretStr(self.server.database.app_dsn), port=self.server.port
+        )
+        self.owner, self.env = self.server.database.owner_dsn, make_env(settings)
+        self._runs = int(time.time()) % 100_000 * 100
+
+    def prepare(self) -> None:
+        """Fill the database, and note what the start was like."""
+        facts = self.facts
         facts["postgresql"] = self.server.database.version
         facts["first_start_seconds"] = round(self.server.started_seconds, 2)
         time.sleep(2)  # what a start leaves to do afterwards
         facts.setdefault("idle_mb", self.server.groups.memory_mb())
         print(f"{facts['machine']}\nfirst start {self.server.started_seconds:.1f} s", flush=True)
-        dsn = SecretStr(self.server.database.app_dsn)
-        settings = Settings(data_dir=folder / "var", database_url=dsn, port=self.server.port)
-        self.owner, self.env = self.server.database.owner_dsn, make_env(settings)
         self.seeded = asyncio.run(self._seed())
         self.tokens = [self.server.token(client) for client in self.seeded.clients]
         self.environment = {
             "PRODUCTS": " ".join(map(str, self.seeded.hot_products)),
             "TOKENS": " ".join(self.tokens),
         }
-        self._runs = int(time.time()) % 100_000 * 100
         self._past()
 
     def measure_all(self) -> None:
@@ -104,10 +122,9 @@ class Bench:
     def measure_flat(self) -> None:
         """Measure a create, and gets of orders of any age."""
         self._measure(report.CREATE, self._drive("create.lua"))
-        tokens = dict(zip(self.seeded.partners, self.tokens, strict=True))
-        anywhere = [
-            f"{tokens[partner]} /v1/orders/{id_}" for partner, id_ in seeding.any_orders(self.owner, list(tokens))
-        ]
+        token_of = dict(zip(self.seeded.partners, self.tokens, strict=True))
+        found = seeding.any_orders(self.owner, list(token_of))
+        anywhere = [f"{token_of[partner]} /v1/orders/{id_}" for partner, id_ in found]
         self._measure(report.GET, self._drive("get.lua", self._paths("get", anywhere)))
 
     def measure_mixed(self) -> None:
