@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import re
+from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -10,8 +11,15 @@ import pytest
 
 import fulfillment
 
-# What may follow the whole schema's name in a statement, in the tables that belong to a tenant.
-TENANT_TABLES: Final = (
+SCHEMA: Final = (Path(fulfillment.__file__).parent / "migrations" / "schema.sql").read_text()
+# The tables with partners' rows. Clients are not among them: who asks is found out before it is known whose they are.
+TENANT_TABLES: Final = sorted(
+    name
+    for name, columns in re.findall(r"CREATE TABLE (?:public\.)?(\w+) \((.*?)\n\)", SCHEMA, re.DOTALL)
+    if re.search(r"^\s*partner_id ", columns, re.MULTILINE) and name != "oauth_clients"
+)
+# Those with the most of a customer in them. That all have the policy is looked up by tests/security/test_tenants.py.
+TRIED: Final = (
     "orders",
     "protocols",
     "holds",
@@ -24,6 +32,7 @@ TENANT_TABLES: Final = (
 # Statements that reach a tenant's table without naming one partner, and why each may. The list should only shrink.
 # Row-level security holds them all: each runs in a transaction that is opened for its partners, or for all.
 _OPERATOR: Final = "the operator's view: any partner's order"
+_LOADED: Final = "by the ids of orders that the same transaction has read or locked"
 _BATCH: Final = "by keys that hold the partner, for a batch of several partners' creates"
 ALL_TENANTS: Final[dict[str, str]] = {
     "orders.intake_queries.LOOK": _BATCH,
@@ -35,7 +44,19 @@ ALL_TENANTS: Final[dict[str, str]] = {
     "orders.queries.SELECT_ANY_ORDER": _OPERATOR,
     "orders.queries.SELECT_KEYS": _BATCH,
     "orders.queries.SELECT_LOOKALIKES": _BATCH,
+    "sandbox.queries.SELECT_PLANNED": _LOADED,
+    "warehouse.queries.DELETE_CONFIRMATIONS": _LOADED,
+    "warehouse.queries.DELETE_EMPTY_BATCH": "a batch holds orders of all partners",
+    "warehouse.queries.SELECT_BATCHES_OF": _LOADED,
+    "warehouse.queries.SELECT_BATCH_ORDERS": "a batch holds orders of all partners",
+    "warehouse.queries.SELECT_BATCH_ORDERS_AFTER": "a batch holds orders of all partners",
+    "warehouse.queries.SELECT_BATCH_ORDERS_BEFORE": "a batch holds orders of all partners",
     "warehouse.queries.SELECT_BATCH_STATUSES": "a batch holds orders of all partners",
+    "warehouse.queries.SELECT_CONFIRMATIONS": _LOADED,
+    "warehouse.queries.SELECT_ORDER_OF_NUMBER": "a carrier knows a parcel by its number alone",
+    "warehouse.queries.SELECT_SHIPMENTS": _LOADED,
+    "warehouse.queries.UPDATE_SHIPMENT": "by the id of a parcel whose order the same transaction has locked",
+    "webhooks.log_queries.LOCK_OPEN_REPLAY": "the worker takes the next replay, whosever it is",
     "webhooks.delivery_queries.DISCARD": "by pairs of partner and delivery, of several partners",
 }
 _BEGINNING: Final = re.compile(r"\s*(?:--[^\n]*\n\s*)*(SELECT|INSERT|UPDATE|DELETE|WITH|MERGE)\b")
@@ -103,7 +124,9 @@ def test_tenants_tables_are_reached_through_the_tenant() -> None:
         name for name, statement in STATEMENTS.items() if table.search(statement) and not named.search(statement)
     }
 
+    assert len(TENANT_TABLES) >= 15
     assert sorted(without - set(ALL_TENANTS)) == []
+    assert sorted(set(ALL_TENANTS) - without) == []  # what no longer needs its reason
 
 
 def test_a_broken_statement_is_noticed(dsns: tuple[str, str]) -> None:
@@ -113,7 +136,7 @@ def test_a_broken_statement_is_noticed(dsns: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize("tenant", [None, "", "2NxK7vPqYtR5mJnLkH3wZcB2222"])
-@pytest.mark.parametrize("table", TENANT_TABLES)
+@pytest.mark.parametrize("table", TRIED)
 def test_row_level_security(dsns: tuple[str, str], table: str, tenant: str | None) -> None:
     """The application sees no row without a tenant or with another's, even without a WHERE; nor can it write one."""
     with psycopg.connect(dsns[0], autocommit=True) as conn:
