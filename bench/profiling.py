@@ -11,13 +11,15 @@ from pathlib import Path
 
 MOST = 45  # rows of each table
 _RATE = 250  # samples a second
+_LOOP = "Runner.run ("
+_IDLE = (_LOOP, "_worker (")  # the loop; a thread that waits for work
 
 
 @contextmanager
 def recorded(pid: int, seconds: int, place: Path) -> Generator[None]:
     """Sample the process while the block runs, and write the tables to *place*.
 
-    A sample is taken only while the process runs on a processor; what C code does counts for who called it.
+    What C code does counts for the function that called it.
     """
     program = shutil.which("py-spy") or shutil.which("py-spy", path=str(Path(sys.executable).parent))
     if program is None:
@@ -44,17 +46,21 @@ def tables(lines: Iterable[str]) -> str:
     """
     own: Counter[str] = Counter()
     whole: Counter[str] = Counter()
-    total = 0
+    total = waited = 0
     for line in lines:
         stack, _, count = line.rpartition(" ")
         frames = [_short(frame) for frame in stack.split(";")]
-        if frames[-1].startswith("_worker ("):
-            continue  # a thread that waits for work
+        if frames[-1].startswith(_IDLE):
+            waited += int(count) if frames[-1].startswith(_LOOP) else 0
+            continue
         total += int(count)
         own[frames[-1]] += int(count)
         for frame in set(frames):
             whole[frame] += int(count)
-    parts = [f"{total} samples of one API process under creates, 16 connections, {_RATE} a second"]
+    parts = [
+        f"{total} samples of one API process under creates, 16 connections, {_RATE} a second.",
+        f"In {waited} more the event loop waited, or was in its own C code: the two look the same from here.",
+    ]
     for title, counter in (("own time", own), ("with all it calls", whole)):
         parts += ["", title, ""]
         parts += [f"{100 * count / max(1, total):6.1f} %  {name}" for name, count in counter.most_common(MOST)]

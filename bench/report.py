@@ -71,7 +71,18 @@ GOALS = (
     Goal("token, a second", 5_000, lambda r, _: best(r, TOKEN)),
     Goal("CPU of a token's check, us", 40, lambda _, f: f["token_check_us"]["seen"], at_most=True),
     Goal("CPU of a new token's check, us", 40, lambda _, f: f["token_check_us"]["new"], at_most=True),
-    Goal("webhook deliveries, a second", 9_500, lambda _, f: f["webhooks"]["deliveries_per_second"]),
+    Goal("webhook deliveries, a second", 9_500, lambda _, f: f["webhooks"]["deliveries_per_second_best"]),
+    Goal(
+        "webhook deliveries / BullMQ's",
+        1.0,
+        lambda _, f: f["webhooks"]["deliveries_per_second_best"] / f["webhooks"]["bullmq_per_second"],
+    ),
+    Goal(
+        "p99 of a partner beside one that hangs / alone",
+        1.25,
+        lambda _, f: f["webhooks"]["beside_hanging_p99_ms"] / f["webhooks"]["alone_p99_ms"],
+        at_most=True,
+    ),
     Goal("webhook pick-up when idle, p99 ms", 100, lambda _, f: f["webhooks"]["pick_up_p99_ms"], at_most=True),
     Goal("idle memory of all processes, MB", 300, lambda _, f: sum(f["idle_mb"].values()), at_most=True),
     Goal("later start, s", 3.0, lambda _, f: f["later_start_seconds"], at_most=True),
@@ -87,7 +98,7 @@ GOALS = (
 
 def document(facts: dict, results: Results) -> str:
     """Return the whole page in Markdown."""
-    return "\n".join((*_head(facts), *_goals(facts, results), *_table(results))) + "\n"
+    return "\n".join((*_head(facts), *_goals(facts, results), *_table(results), *_webhooks(facts))) + "\n"
 
 
 def line(name: str, connections: str, kept: dict) -> str:
@@ -140,6 +151,15 @@ def _table(results: Results) -> Iterator[str]:
                 f"| {_cpu(kept)} | {100 * kept['cpu_seconds']['driver'] / kept['seconds']:.0f} % "
                 f"| {_memory(kept)} | {kept['errors']} |"
             )
+
+
+def _webhooks(facts: dict) -> Iterator[str]:
+    found = {name: value for name, value in facts.get("webhooks", {}).items() if isinstance(value, int | float)}
+    if not found:
+        return
+    yield from ("", "| webhooks | |", "|---|--:|")
+    for name, value in found.items():
+        yield f"| {name.replace('_', ' ')} | {value:,} |"
 
 
 def _cpu(kept: dict) -> str:

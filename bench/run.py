@@ -29,6 +29,7 @@ import seeding
 import startup
 import tokens
 
+import webhooks
 from fulfillment.app import make_env
 from fulfillment.infra.settings import Settings
 from serving import Server, free_port, order
@@ -285,16 +286,10 @@ def _starts(options: argparse.Namespace) -> dict:
 
 
 def _webhooks(options: argparse.Namespace) -> dict:
-    """Run bench/webhooks.py, which has a database of its own, and return what the goals ask for."""
-    place = RESULTS / f"{options.output}.webhooks.json"
-    command = [sys.executable, str(HERE / "webhooks.py"), "--json", str(place)]
-    subprocess.run([*command, *(["--deliveries", "10000", "--pick-ups", "50"] if options.quick else [])], check=True)
-    found = json.loads(place.read_text())
-    return {
-        "deliveries_per_second": max(row["per second"] for row in found["throughput"]),
-        "pick_up_p99_ms": found["idle pick-up"][0]["notified p99 ms"],
-        "all": found,
-    }
+    """Measure deliveries, which has a database, workers and a receiver of its own."""
+    if options.quick:
+        return webhooks.measure_webhooks(deliveries=10_000, workers=(1,), rounds=1, pick_ups=50, seconds=2)
+    return webhooks.measure_webhooks(rounds=options.runs)
 
 
 def numbers(text: str) -> list[int]:
