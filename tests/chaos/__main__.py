@@ -102,7 +102,10 @@ def _soup(arguments: argparse.Namespace) -> list[Verdict]:
 _ACTS: Final[Mapping[str, tuple[str, Act]]] = {
     "soup": ("Faults under load", _soup),
     "outages": ("The database restarted under load", lambda given: outages.play(given.seed, given.patience)),
-    "rolling": ("Rolling restart under load", lambda given: rolling.play(given.seed, given.patience)),
+    "rolling": (
+        "Rolling restart under load",
+        lambda given: rolling.play(given.seed, given.patience, 1 if given.quick else rolling.RELOADS),
+    ),
     "overload": ("Three times the capacity", lambda given: overload.play(given.seed)),
     "clocks": ("Clocks that differ", lambda given: clocks.play(given.seed, given.patience)),
     "disk": (

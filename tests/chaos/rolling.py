@@ -13,7 +13,7 @@ from tests.chaos.checker import Verdict, judge
 from tests.chaos.clients import Crowd
 from tests.chaos.stage import Stage, folder_for, staged
 
-_RELOADS: Final = 2
+RELOADS: Final = 2
 _STOP_SECONDS: Final = 10.0
 
 
@@ -26,7 +26,7 @@ class Shots:
     retried: int = 0  # on a kept connection that had been closed a moment before
 
 
-def play(seed: int, patience: float = 1.0) -> list[Verdict]:
+def play(seed: int, patience: float = 1.0, reloads: int = RELOADS) -> list[Verdict]:
     """Replace all processes under load, then stop under load, and return the verdicts."""
     stage = Stage(folder_for("rolling"), seed=seed, share=0.0)
     shots, stopping = Shots(), threading.Event()
@@ -42,7 +42,7 @@ def play(seed: int, patience: float = 1.0) -> list[Verdict]:
         for thread in threads:
             thread.start()
         before = _pids(stage)
-        for _ in range(_RELOADS):
+        for _ in range(reloads):
             time.sleep(1.5)
             stage.server.reload()
         time.sleep(1)
@@ -52,7 +52,7 @@ def play(seed: int, patience: float = 1.0) -> list[Verdict]:
             thread.join(60)
         crowd.stop()
         verdicts = judge(stage, crowd.journal, patience=patience)
-        verdicts.append(_replaced(before, after, shots, crowd))
+        verdicts.append(_replaced(before, after, shots, crowd, reloads))
         verdicts.append(_stopped(stage, patience))
         stage.clean = not any(verdict.violations for verdict in verdicts)
     return verdicts
@@ -88,13 +88,13 @@ def _shot(client: httpx2.Client, shots: Shots) -> str | None:
     return None if answer.status_code == 200 else f"{answer.status_code} {answer.text[:100]}"
 
 
-def _replaced(before: set[int], after: set[int], shots: Shots, crowd: Crowd) -> Verdict:
+def _replaced(before: set[int], after: set[int], shots: Shots, crowd: Crowd, reloads: int) -> Verdict:
     wrong = [f"process {pid} was not replaced" for pid in before & after]
     wrong += shots.failures
     wrong += [
         f"{name} x {count}" for name, count in crowd.journal.statuses.items() if name.rpartition(" ")[2][0] == "5"
     ]
-    checked = f"{sum(shots.statuses.values())} requests over {_RELOADS} restarts, {shots.retried} repeated"
+    checked = f"{sum(shots.statuses.values())} requests over {reloads} restarts, {shots.retried} repeated"
     return Verdict("S-22", "a rolling restart fails no request", checked, wrong)
 
 
