@@ -11,6 +11,7 @@ from fulfillment.infra.env import Env
 from fulfillment.kernel.ids import new_id
 from fulfillment.webhooks import service as webhooks
 from fulfillment.webhooks.domain import EventNotFound, FeedFilter, FeedKey
+from fulfillment.webhooks.listening import SEATS_OF_ONE
 from tests.receivers import Receiver, answering
 from tests.webhooks.stage import Stage, an_event
 from tests.world import World
@@ -257,3 +258,25 @@ async def test_retention_leaves_writers_alone(env: Env):
             await webhooks.purge_events(env)
 
     assert len(await stage.deliveries()) == 1
+
+
+async def test_one_partners_long_polls_are_not_everybodys(env: Env) -> None:
+    """Beyond sixteen that wait, a partner's next long polls are answered at once; others wait, and places come free."""
+    loud, quiet = await a_stage(env), await a_stage(env)
+
+    def waiting(stage: Stage) -> "asyncio.Task[webhooks.FeedPage]":
+        return asyncio.create_task(webhooks.list_events(env, stage.caller, ALL, None, 10, wait_seconds=20))
+
+    polls = [waiting(loud) for _ in range(SEATS_OF_ONE + 3)]
+    another = waiting(quiet)
+    done, held = await asyncio.wait(polls, timeout=1.0)
+
+    assert (len(done), len(held), another.done()) == (3, SEATS_OF_ONE, False)
+    assert all(one.result().events == [] for one in done)
+    for one in (*held, another):
+        one.cancel()
+    await asyncio.gather(*held, another, return_exceptions=True)
+    again = waiting(loud)
+    await asyncio.sleep(0.3)
+    assert not again.done()
+    again.cancel()

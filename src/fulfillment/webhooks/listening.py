@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Final
 
 import psycopg
@@ -11,6 +13,7 @@ from psycopg import AsyncConnection, sql
 from fulfillment.infra.env import Env
 from fulfillment.infra.wake import CHANNEL
 
+SEATS_OF_ONE: Final = 16  # long polls of one partner that a process holds back; more are answered at once
 _PAUSE_SECONDS: Final = 1.0
 _NAME: Final = "webhooks.bell"
 _log = logging.getLogger(__name__)
@@ -42,7 +45,29 @@ class Bell:
         self._dsn = dsn
         self._rung = asyncio.Event()
         self._waiting = 0
+        self._seats: Counter[str] = Counter()
         self._listening: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def seat(self, partner_id: str, most: int) -> Generator[bool]:
+        """Give the partner a place to wait while the block runs, and say whether there was one.
+
+        Who waits is a request under way, of which a process bears so many: one partner's must not be all of them.
+
+        Args:
+            most: Places for everybody together.
+        """
+        free = self._seats[partner_id] < SEATS_OF_ONE and self._seats.total() < most
+        if not free:
+            yield False
+            return
+        self._seats[partner_id] += 1
+        try:
+            yield True
+        finally:
+            self._seats[partner_id] -= 1
+            if not self._seats[partner_id]:
+                del self._seats[partner_id]
 
     async def wait(self, seconds: float) -> None:
         """Return at the next notification, or after *seconds*."""

@@ -43,6 +43,7 @@ _LOOKS: Final = 5000  # events that one page of a filtered feed looks at
 _LATE: Final = timedelta(minutes=5)  # no transaction of ours runs that long
 _SETTLE_SECONDS: Final = 0.05  # until an older transaction that hides a new event has ended
 _POLL_SECONDS: Final = 1.0
+_SHARE_OF_WAITING: Final = 4  # of the requests that a process takes on, one in so many may be a long poll
 _REPLAY_BATCH: Final = 500
 _REMOVE_BATCH: Final = 1000
 
@@ -101,22 +102,23 @@ async def list_events(
     """Return the partner's events behind *after*, oldest first.
 
     Args:
-        wait_seconds: How long to wait for one when there is none.
+        wait_seconds: How long to wait for one when there is none; not at all where too many wait already.
         leaving: Says that the process is stopping, so that nobody should wait.
     """
-    until = time.monotonic() + min(wait_seconds, LONGEST_WAIT_SECONDS)
     after = after or _START
-    while True:
-        async with env.db.reading(caller.partner_id) as tx:
-            events, last, more = await queries.select_feed(
-                tx, caller.partner_id, wanted, after, limit=limit, looks=max(_LOOKS, limit)
-            )
-        left = until - time.monotonic()
-        if events or more or left <= 0 or leaving():
-            return FeedPage(events, last, more)
-        after = last
-        await bell_of(env).wait(min(left, _POLL_SECONDS))
-        await asyncio.sleep(min(max(left, 0), _SETTLE_SECONDS))
+    with bell_of(env).seat(caller.partner_id, env.settings.max_in_flight // _SHARE_OF_WAITING) as seated:
+        until = time.monotonic() + (min(wait_seconds, LONGEST_WAIT_SECONDS) if seated else 0.0)
+        while True:
+            async with env.db.reading(caller.partner_id) as tx:
+                events, last, more = await queries.select_feed(
+                    tx, caller.partner_id, wanted, after, limit=limit, looks=max(_LOOKS, limit)
+                )
+            left = until - time.monotonic()
+            if events or more or left <= 0 or leaving():
+                return FeedPage(events, last, more)
+            after = last
+            await bell_of(env).wait(min(left, _POLL_SECONDS))
+            await asyncio.sleep(min(max(left, 0), _SETTLE_SECONDS))
 
 
 async def get_end(env: Env, caller: Caller) -> FeedKey:
