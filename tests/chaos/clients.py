@@ -280,7 +280,9 @@ class Crowd:
                     known = [one.order_id for one in self.journal.placed[-50:] if one.order_id and one.partner == 0]
                 visit = visitors.draw(chance, known, PRODUCTS, lambda chance: _an_order(chance, 0)[1])
                 client = operator if visit.operator else partner
-                self._send(visit.name, client, visit.method, visit.path, visit.key, visit.body)
+                answer = self._send(visit.name, client, visit.method, visit.path, visit.key, visit.body)
+                if answer is not None and answer.status_code in (400, 404, 405, 422):
+                    self.journal.faults.append(f"{visit.path}: {answer.status_code} {answer.text[:200]}")
 
     def _ask_for_token(self, url: str) -> None:
         account = self.stage.partners[0]

@@ -58,12 +58,13 @@ class Visit:
 
 def draw(chance: random.Random, order_ids: Sequence[str], products: Sequence[int], an_order: MakeOrder) -> Visit:
     """Return the next request."""
-    known = {"order": chance.choice(order_ids or ["none"]), "product": chance.choice(products)}
     kind = chance.random()
-    if kind < 0.5:
-        return Visit("GET", chance.choice(_PLACES).format(**known))
     if kind < 0.7:
-        return Visit("GET", chance.choice(_OPERATORS_PLACES).format(**known), operator=True)
+        operator = kind > 0.5
+        places = _OPERATORS_PLACES if operator else _PLACES
+        place = chance.choice([place for place in places if order_ids or "{order}" not in place])
+        order = chance.choice(order_ids) if order_ids else ""
+        return Visit("GET", place.format(order=order, product=chance.choice(products)), operator=operator)
     return chance.choice((_preview, _bulk, _settings, _reconcile))(chance, an_order)
 
 
