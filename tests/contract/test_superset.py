@@ -1,6 +1,8 @@
 """What the server says of itself: the contract, unchanged, and everything that is mounted besides."""
 
+import ast
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -202,3 +204,21 @@ async def test_the_servers_are_the_servers_own(served: dict[str, Any]) -> None:
     assert [server["url"] for server in served["servers"]] == ["http://127.0.0.1:8000/v1"]
     assert flow["tokenUrl"] == "http://127.0.0.1:8000/oauth2/token"
     assert set(METHODS) >= {"get"}
+
+
+async def test_every_member_of_a_problem_is_in_the_document(served: dict[str, Any]) -> None:
+    """What an error of ours says besides the usual has its name in the document's Problem."""
+    named = served["components"]["schemas"]["Problem"]["properties"]
+    said = {
+        key.value: f"{path.name}:{call.lineno}"
+        for path in (Path(__file__).parents[2] / "src" / "fulfillment").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id[0].isupper()
+        for keyword in call.keywords
+        if keyword.arg == "extra" and isinstance(keyword.value, ast.Dict)
+        for key in keyword.value.keys
+        if isinstance(key, ast.Constant) and isinstance(key.value, str)
+    }
+
+    assert {"orderStatus", "allowedMoves", "orderId"} <= said.keys()
+    assert {name: place for name, place in said.items() if name not in named} == {}

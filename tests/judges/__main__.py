@@ -1,4 +1,4 @@
-"""Asks the outside judges: `python -m tests.judges [--only NAME ...] [--fuzz-seconds N]`; status 1 on any finding."""
+"""Asks the outside judges: `python -m tests.judges [--quick] [--only NAME ...]`; status 1 on any finding."""
 
 import argparse
 import json
@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from rich.table import Table
 from tests.contract.test_schemathesis import CONFIG, ELSEWHERE, spec
 from tests.fuzz.__main__ import fuzz
 from tests.fuzz.targets import TARGETS
-from tests.judges import clients, differs, documents, pooler
+from tests.judges import clients, differs, documents, generators, pooler, proxy, static, timing, workflows
 from tests.judges.node import NodeMissing
 from tests.judges.verdict import Judged, Skipped
 from tests.serving import ServerProcess
@@ -112,33 +113,47 @@ JUDGES: dict[str, Callable[[Court], Judged]] = {
     "spectral": lambda court: documents.spectral(court.document(), court.folder),
     "differ": lambda court: differs.no_breaking_change(court.document(), court.folder),
     "oauth": lambda court: clients.oauth_clients(court.server()),
-    "stripe": lambda _: clients.stripe_in_node(),
+    "stripe": lambda _: clients.stripe(),
+    "respect": lambda court: workflows.respect(court.server(), court.folder),
+    "semgrep": lambda court: static.semgrep(court.folder),
+    "pip-audit": lambda _: static.pip_audit(),
+    "prism": lambda court: workflows.prism(court.server(), court.folder),
+    "timing": lambda court: timing.foreign_like_missing(court.server(), court.document()),
+    "generators": lambda court: generators.generated_clients(court.server(), court.document(), court.folder),
+    "framing": lambda _: proxy.framing_behind_a_proxy(),
+    "proxy": lambda _: proxy.killed_behind_a_proxy(),
     "pooler": lambda _: pooler.behind_a_pooler(),
     "fuzzing": _fuzzing,
     "schemathesis": _schemathesis,
 }
+# Under a minute in all, once their programs are there.
+QUICK = ("redocly", "spectral", "differ", "oauth", "stripe", "respect")
 
 
 def main() -> int:
     """Ask, print the verdicts, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.judges", description=__doc__)
     parser.add_argument("--only", action="append", choices=list(JUDGES))
+    parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
     parser.add_argument("--fuzz-seconds", type=float, default=60.0, help="for each parser")
     parser.add_argument("--schemathesis-seconds", type=int, default=120, help="for each seed")
     arguments = parser.parse_args()
     console = Console(soft_wrap=True)
     court = Court(arguments.fuzz_seconds, arguments.schemathesis_seconds)
-    table = Table("judge", "looked at", "found", title="Outside judges", title_justify="left")
+    table = Table("judge", "looked at", "found", "seconds", title="Outside judges", title_justify="left")
     broken = 0
     try:
-        for name in arguments.only or JUDGES:
+        for name in arguments.only or (QUICK if arguments.quick else JUDGES):
+            began = time.monotonic()
             try:
                 judged = JUDGES[name](court)
             except (Skipped, NodeMissing) as reason:
-                table.add_row(name, f"not asked: {reason}", "")
+                table.add_row(name, f"not asked: {reason}", "", "")
                 continue
+            except Exception as error:
+                judged = Judged("it broke", [f"{type(error).__name__}: {error}"[:1000]])
             broken += bool(judged.found)
-            table.add_row(name, judged.looked_at, str(len(judged.found)))
+            table.add_row(name, judged.looked_at, str(len(judged.found)), f"{time.monotonic() - began:.0f}")
             for finding in judged.found[:40]:
                 console.print(f"{name}: {finding}", markup=False, highlight=False)
     finally:

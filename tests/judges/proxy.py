@@ -134,7 +134,7 @@ def _front() -> Generator[Front]:
 
 @contextmanager
 def _haproxy(program: str, folder: Path, server: ServerProcess) -> Generator[Front]:
-    port, plain_port = _free_port(), _free_port()
+    port, plain_port = free_port(), free_port()
     configuration = folder / "haproxy.cfg"
     configuration.write_text(_configured(port, plain_port, _certificate(folder), server))
     checked = subprocess.run([program, "-c", "-f", configuration], capture_output=True, text=True, check=False)
@@ -177,7 +177,8 @@ def _certificate(folder: Path) -> Path:
     return both
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
 
