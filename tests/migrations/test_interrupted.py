@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def test_a_lock_is_not_waited_for_long(empty: Callable[[], str], tmp_path: Path)
     dsn = empty()
     migrate.up(dsn, folder=tmp_path)
     (tmp_path / "0002_add.sql").write_text(
-        "-- migrate:up\nSET lock_timeout = '1s';\nALTER TABLE first ADD COLUMN y int;\n\n-- migrate:down\n"
+        "-- migrate:up\nSET lock_timeout = '100ms';\nALTER TABLE first ADD COLUMN y int;\n\n-- migrate:down\n"
     )
 
     with psycopg.connect(dsn) as reader:
@@ -133,6 +134,28 @@ def test_a_lock_is_not_waited_for_long(empty: Callable[[], str], tmp_path: Path)
             migrate.up(dsn, folder=tmp_path)
 
     assert migrate.up(dsn, folder=tmp_path) == ["0002"]
+
+
+def test_a_lost_race_for_a_lock_is_run_again(empty: Callable[[], str], tmp_path: Path) -> None:
+    """A migration whose lock is taken by a request for longer than it waits is tried again, and applied once."""
+    (tmp_path / "0001_first.sql").write_text("-- migrate:up\nCREATE TABLE first (x int);\n\n-- migrate:down\n")
+    dsn = empty()
+    migrate.up(dsn, folder=tmp_path)
+    (tmp_path / "0002_add.sql").write_text(
+        "-- migrate:up\nSET lock_timeout = '100ms';\nALTER TABLE first ADD COLUMN y int;\n\n-- migrate:down\n"
+    )
+
+    with psycopg.connect(dsn) as reader:
+        reader.execute("SELECT * FROM first")
+        with ThreadPoolExecutor(1) as pool:
+            migrating = pool.submit(migrate.up, dsn, folder=tmp_path)
+            time.sleep(0.5)
+            assert not migrating.done()
+            reader.rollback()
+            applied = migrating.result(30)
+
+    assert applied == ["0002"]
+    assert migrate.pending(dsn, folder=tmp_path) == []
 
 
 def test_every_migration_limits_its_waiting() -> None:

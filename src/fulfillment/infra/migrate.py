@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sysconfig
+import time
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode
@@ -17,6 +18,8 @@ from fulfillment.kernel.errors import FulfillmentError, Kind
 MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 # What dbmate's driver knows of libpq's parameters; it sends all others to the server, which refuses them.
 _SHARED_PARAMETERS: Final = frozenset({"sslmode", "sslrootcert", "sslcert", "sslkey", "options"})
+_PAUSES_SECONDS: Final = (0.2, 0.4, 0.8)
+_LOST_RACES: Final = ("(55P03)", "(40P01)")  # lock timeout, deadlock: as dbmate ends its sentence
 _LIBPQ_SSLMODES: Final = frozenset({None, "prefer", "allow"})  # "as the server likes": a decision the driver lacks
 
 
@@ -38,7 +41,8 @@ class Migration(NamedTuple):
 def up(dsn: str, *, folder: Path = MIGRATIONS) -> list[str]:
     """Apply what is missing, in order, and return the versions applied; [] when there was nothing to do.
 
-    Two callers at once take turns. A file is one transaction: a kill leaves all of it or nothing.
+    Two callers at once take turns. A file is one transaction: a kill leaves all of it or nothing. One that can't have
+    a lock within its lock_timeout is tried a few times, with pauses in which those that wait behind it go on.
 
     Raises:
         MigrationFailed: A file is refused by the database; the sentence says which and why.
@@ -46,8 +50,20 @@ def up(dsn: str, *, folder: Path = MIGRATIONS) -> list[str]:
     """
     missing = pending(dsn, folder=folder)
     if missing:
-        _dbmate(dsn, "--no-dump-schema", "--migration-lock", "migrate", folder=folder)
+        _migrate(dsn, folder)
     return missing
+
+
+def _migrate(dsn: str, folder: Path) -> None:
+    for pause in (*_PAUSES_SECONDS, None):
+        try:
+            _dbmate(dsn, "--no-dump-schema", "--migration-lock", "migrate", folder=folder)
+            return
+        except MigrationFailed as fault:
+            if pause is None or not fault.detail.endswith(_LOST_RACES):
+                raise
+        # A file that lost a lock to the requests of the old processes was undone as a whole: it may simply run again.
+        time.sleep(pause)
 
 
 def status(dsn: str, *, folder: Path = MIGRATIONS) -> list[Migration]:
