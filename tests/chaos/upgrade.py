@@ -15,8 +15,8 @@ from tests.chaos.checker import Verdict, judge
 from tests.chaos.clients import Crowd
 from tests.chaos.stage import Stage, folder_for, staged
 
-_VERSION: Final = "20991231235958"
-# One table that is in use in each file: a transaction that locks two of them can deadlock with requests.
+_VERSION: Final = "20991231235957"
+# One lock on a table in use in each file: a transaction that takes two can deadlock with requests.
 _MIGRATIONS: Final = {
     f"{_VERSION}_add_notes.sql": """\
 -- migrate:up
@@ -26,6 +26,11 @@ SELECT pg_sleep(1.5);
 CREATE INDEX chaos_notes_order ON chaos_notes (order_id);
 GRANT SELECT, INSERT, UPDATE, DELETE ON chaos_notes TO fulfillment;
 ALTER TABLE chaos_notes ADD FOREIGN KEY (order_id) REFERENCES orders (id);
+-- migrate:down
+""",
+    "20991231235958_add_note.sql": """\
+-- migrate:up
+SET lock_timeout = '2s';
 ALTER TABLE orders ADD COLUMN chaos_note text;
 -- migrate:down
 """,
