@@ -109,7 +109,7 @@ async def test_a_batch_survives_what_the_database_refuses(
     async def poisoned(env: Env, caller: Caller, draft: Any) -> Any:
         prepared, versions = await prepare(env, caller, draft)
         if draft.customer["sourceId"] == "bad":
-            prepared = replace(prepared, document=prepared.document.replace("{", "{NOT JSON ", 1))
+            prepared = prepared._replace(document=prepared.document.replace("{", "{NOT JSON ", 1))
         return prepared, versions
 
     monkeypatch.setattr(service, "prepare_order", poisoned)
@@ -135,7 +135,7 @@ async def test_an_unreadable_value_is_a_bare_500(env: Env, world: World, monkeyp
 
     async def poisoned(*args: Any) -> Any:
         prepared, versions = await prepare(*args)
-        return replace(prepared, document="{secret"), versions
+        return prepared._replace(document="{secret"), versions
 
     monkeypatch.setattr(service, "prepare_order", poisoned)
     async with client_of(env) as api:

@@ -164,8 +164,7 @@ class Draft:
     protocol_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """An order as it stands."""
 
     id: str

@@ -39,8 +39,7 @@ class Demand(NamedTuple):
     day_quantity: int  # pills of one day; 1 for units
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A new order, complete but for its stock."""
 
     partner: Partner

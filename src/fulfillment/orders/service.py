@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -188,7 +187,7 @@ async def cancel_order(env: Env, caller: Caller, order_id: str) -> Order:
         domain.check_cancel(order)
         at = now_of(env, partner)
         await inventory.release_order(tx, order.id, at)
-        cancelled = await _change(tx, partner, replace(order, status=OrderStatus.CANCELLED), at)
+        cancelled = await _change(tx, partner, order._replace(status=OrderStatus.CANCELLED), at)
     wake_workers(env)
     return cancelled
 
@@ -241,8 +240,8 @@ async def move_order(
         OrderHeld: An open hold is in the way.
     """
     domain.check_move(order, to)
-    moved = replace(
-        order, status=to, fulfillment=fulfillment or order.fulfillment, shipments=shipments or order.shipments
+    moved = order._replace(
+        status=to, fulfillment=fulfillment or order.fulfillment, shipments=shipments or order.shipments
     )
     return await _change(tx, partner, moved, at)
 
@@ -299,11 +298,11 @@ async def purge_idempotency_keys(env: Env) -> int:
 
 async def _with_holds(tx: Tx, order: Order) -> Order:
     holds: Sequence[dict[str, Any]] = await queries.select_open_holds(tx, order.partner_id, order.id)
-    return replace(order, holds=wire.holds_json([hold_json(hold) for hold in holds]))
+    return order._replace(holds=wire.holds_json([hold_json(hold) for hold in holds]))
 
 
 async def _change(tx: Tx, partner: Partner, order: Order, at: datetime, event_type: str | None = None) -> Order:
-    changed = replace(order, sequence=order.sequence + 1, updated_at=at)
+    changed = order._replace(sequence=order.sequence + 1, updated_at=at)
     await queries.update_order(tx, changed)
     await webhooks.announce(
         tx,

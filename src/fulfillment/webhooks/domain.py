@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fulfillment.kernel.errors import FulfillmentError, Kind
 from fulfillment.kernel.ids import encode
@@ -17,8 +17,7 @@ _KSUID_EPOCH: Final = 1_400_000_000
 _LAST_SECOND: Final = 2**32 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """An event about to be written in the transaction of its change."""
 
     id: str

@@ -116,8 +116,7 @@ async def _follow(locked: Locked, checkpoints: Sequence[Checkpoint], tracking_nu
     )
     await queries.update_shipment(locked.tx, followed)
     shipments[place] = followed
-    order = replace(
-        locked.order,
+    order = locked.order._replace(
         fulfillment=parcels.fulfillment_json(shipments[0]),
         shipments=parcels.shipments_json(shipments),
     )

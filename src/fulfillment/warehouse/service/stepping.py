@@ -69,7 +69,7 @@ async def release_order(env: Env, actor: Actor, order_id: str, *, batch_id: str 
             if not await repick_open(locked, actor, lasts_until):
                 return Step(await _hold_short(locked, actor), Outcome.HELD)
             if order.release_at is not None and order.release_at > locked.at:
-                order = replace(order, release_at=locked.at)
+                order = order._replace(release_at=locked.at)
             order = await orders.move_order(locked.tx, locked.partner, order, OrderStatus.PROCESSING, locked.at)
             await _record_move(locked, actor, "order.released", order)
         outcome = Outcome.UNCHANGED if order is locked.order else Outcome.DONE
@@ -200,7 +200,7 @@ async def add_shipment(env: Env, actor: Actor, order_id: str, ask: LabelAsk) -> 
         if order.status is OrderStatus.SHIPPED:
             added = replace(added, shipped_at=locked.at)
         await queries.insert_shipment(locked.tx, added)
-        changed = replace(order, shipments=parcels.shipments_json([*earlier, added]))
+        changed = order._replace(shipments=parcels.shipments_json([*earlier, added]))
         order = await orders.note_change(locked.tx, locked.partner, changed, "order.tracking_updated", locked.at)
         await record_order(locked, actor, "order.shipment_added", {"shipmentId": added.id, "carrier": added.carrier})
     return order, added
