@@ -7,6 +7,7 @@ import hmac
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -15,7 +16,6 @@ from fulfillment.kernel.pages import DEFAULT_LIMIT, MAX_LIMIT, Direction, Page, 
 
 T = TypeVar("T")
 _TAG_BYTES = 16
-_ENCODER = json.JSONEncoder()
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -36,7 +36,12 @@ class Listing:
     filters: Mapping[str, str]  # as given in the query, without limit, cursor and direction
 
     def _binding(self) -> bytes:
-        return _ENCODER.encode([self.name, self.tenant, sorted(self.filters.items())]).encode()
+        return _binding_of(self.name, self.tenant, tuple(sorted(self.filters.items())))
+
+
+@lru_cache(1024)  # a page needs it for each of its cursors, a partner for each page
+def _binding_of(name: str, tenant: str, filters: tuple[tuple[str, str], ...]) -> bytes:
+    return json.dumps([name, tenant, filters]).encode()
 
 
 def seal(key: bytes, listing: Listing, sort_key: Sequence[str], direction: Direction) -> str:
