@@ -57,13 +57,26 @@ def foreign_like_missing(server: ServerProcess, document: dict[str, Any]) -> Jud
     worst = max(probes, key=lambda probe: probe.apart)
     found = [f"{one.name}: {one.apart:.0%} apart" for one in probes if one.apart > _ALIKE]
     found += [f"{one.name}: {one.statuses}" for one in probes if one.statuses != ({404}, {404})]
-    usual = statistics.median(probes[0].seconds[1])
-    control = Probe("control", probes[0].method, probes[0].paths, probes[0].body, slower_seconds=0.25 * usual)
-    _round(server, token, [control])
-    if control.apart <= _ALIKE:
+    control = _control(server, token, probes[0])
+    if control <= _ALIKE:
         found.append("it does not see a quarter more: nothing was judged")
-    looked = f"{len(probes)} operations, at most {worst.apart:.1%} apart ({worst.name}); control {control.apart:.0%}"
+    looked = f"{len(probes)} operations, at most {worst.apart:.1%} apart ({worst.name}); control {control:.0%}"
     return Judged(looked, found)
+
+
+def _control(server: ServerProcess, token: str, probe: Probe) -> float:
+    """Return how far apart two equal requests are seen, one of which is made a quarter slower."""
+    apart = 0.0
+    for _ in range(_TRIES):  # what is usual changes with what else the machine does
+        equal = Probe("equal", probe.method, (probe.paths[1], probe.paths[1]), probe.body)
+        _round(server, token, [equal])
+        usual = statistics.median(equal.seconds[1])
+        slower = Probe("slower", probe.method, equal.paths, probe.body, slower_seconds=0.25 * usual)
+        _round(server, token, [slower])
+        apart = slower.apart
+        if apart > _ALIKE:
+            break
+    return apart
 
 
 def _ask(server: ServerProcess, token: str, probes: list[Probe]) -> None:
