@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 3
 
-.PHONY: help setup dev run demo test check fmt bench chaos audit sbom lock clean
+.PHONY: help setup dev run demo test check fmt bench bench-long chaos chaos-quick judges judges-quick audit sbom lock clean
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 setup: $(VENV)/.runtime ## Make .venv and install what the service needs
 dev: $(VENV)/.dev ## The same, with everything for tests and checks
@@ -51,8 +51,21 @@ fmt: dev ## Format the code
 bench: dev ## Measure: ours, a hand-written floor, the limit
 	$(BIN)/python bench/run.py
 
+bench-long: dev ## Measure: a million past orders, and memory over ten minutes
+	$(BIN)/python bench/flat.py
+	$(BIN)/python bench/memory.py
+
 chaos: dev ## Faults under load, ten minutes at most
 	$(BIN)/python -m tests.chaos
+
+chaos-quick: dev ## The two minutes of it that every change has to pass
+	$(BIN)/python -m tests.chaos --quick
+
+judges: dev ## Ask those who did not write this: linters, generators, foreign clients, fuzzers
+	$(BIN)/python -m tests.judges
+
+judges-quick: dev ## Those of them who answer within a minute
+	$(BIN)/python -m tests.judges --quick
 
 audit: dev ## Ask for known vulnerabilities of what is pinned; fails when nobody could be asked
 	$(BIN)/python -m tests.security.advisories
