@@ -55,7 +55,7 @@ class Differs:
         """Return every change that one of them calls breaking."""
         self._before.write_text(json.dumps(before))
         self._after.write_text(json.dumps(after))
-        return [*self._ask_smart(), *self._ask_schema(), *_tightened(before, after)]
+        return [*self._ask_smart(), *self._ask_schema(), *tightened(before, after)]
 
     def _ask_smart(self) -> list[str]:
         done = node.run_script(self._smart, _DIFF, str(self._before), str(self._after))
@@ -79,7 +79,7 @@ console.log(JSON.stringify(apiDiff(before, after).filter((change) => change.type
 """
 
 
-def _tightened(before: Spec, after: Spec) -> Iterator[str]:
+def tightened(before: Spec, after: Spec) -> Iterator[str]:
     """Yield what both differs miss: an operation that asks for other credentials, or for one more header."""
     for path, item in before["paths"].items():
         for method in (method for method in _METHODS if method in item and method in after["paths"].get(path, {})):
