@@ -15,7 +15,7 @@ from typing import Final
 import fulfillment
 from tests.chaos.checker import Verdict
 
-_SECONDS: Final = 12
+_SECONDS: Final = 15
 _AT_ONCE: Final = 2
 _LATER: Final = '''
 async def announce(tx: Tx, events: Sequence[NewEvent]) -> None:
