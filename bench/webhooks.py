@@ -429,6 +429,7 @@ def on_its_own(arguments: argparse.Namespace) -> dict[str, Any]:
 
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores before the start", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="jb-"))
+    folder.chmod(0o711)  # the user that PostgreSQL runs as when we are root must get through
     server = EmbeddedPostgres(folder / "pg", echo=lambda _: None)
     server.start(60)
     receiver = subprocess.Popen([sys.executable, __file__, "--receive"], stdout=subprocess.PIPE, text=True)
@@ -438,7 +439,7 @@ def on_its_own(arguments: argparse.Namespace) -> dict[str, Any]:
     finally:
         receiver.terminate()
         receiver.wait()
-        server.stop()
+        server.erase()
         shutil.rmtree(folder, ignore_errors=True)
 
 
