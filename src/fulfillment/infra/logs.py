@@ -120,5 +120,4 @@ def _moment(seconds: float) -> str:
 
 @lru_cache(4)
 def _second(whole: int) -> str:
-    stamp = time.gmtime(whole)
-    return f"{stamp.tm_year:04}-{stamp.tm_mon:02}-{stamp.tm_mday:02}T{stamp.tm_hour:02}:{stamp.tm_min:02}:{stamp.tm_sec:02}"
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
