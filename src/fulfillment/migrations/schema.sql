@@ -27,11 +27,17 @@ COMMENT ON EXTENSION pg_trgm IS 'text similarity measurement and index searching
 
 
 --
--- Name: accept_orders(text, bigint, bigint, bigint, timestamp with time zone, text[], bigint[], integer[], date[], text[], text[], integer[], smallint[], text[], text[], text[], json[], json[], json[], json[], bigint[], timestamp with time zone[], timestamp with time zone[], text[], text[], text[], integer[], text[], json[], timestamp with time zone[], text[], text[], text[], text[], integer[], boolean[], timestamp with time zone[], text[], text[], text[], bytea[], bytea[], text[], timestamp with time zone[]); Type: FUNCTION; Schema: public; Owner: -
+-- Name: accept_orders(text, bigint, bigint, bigint, timestamp with time zone, text[], bigint[], integer[], date[], text[], text[], smallint[], text[], text[], text[], json[], json[], json[], bigint[], timestamp with time zone[], timestamp with time zone[], text[], json[], text[], boolean[], text[], text[], bytea[], bytea[]); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.accept_orders(tenants text, seen_catalog bigint, seen_partners bigint, seen_shipping bigint, lookalikes_since timestamp with time zone, demand_orders text[], demand_products bigint[], demand_amounts integer[], demand_expiries date[], order_ids text[], order_partners text[], sequences integer[], days_supplies smallint[], shipping_methods text[], protocol_ids text[], customer_source_ids text[], customers json[], documents json[], order_warnings json[], order_holds json[], content_keys bigint[], release_moments timestamp with time zone[], order_moments timestamp with time zone[], event_ids text[], event_partners text[], event_orders text[], event_sequences integer[], event_types text[], payloads json[], event_moments timestamp with time zone[], delivery_ids text[], delivery_events text[], delivery_partners text[], delivery_orders text[], delivery_sequences integer[], on_clocks boolean[], delivery_moments timestamp with time zone[], key_partners text[], key_operations text[], keys text[], fingerprints bytea[], bodies bytea[], key_orders text[], key_moments timestamp with time zone[]) RETURNS text
+CREATE FUNCTION public.accept_orders(tenants text, seen_catalog bigint, seen_partners bigint, seen_shipping bigint, lookalikes_since timestamp with time zone, demand_orders text[], demand_products bigint[], demand_amounts integer[], demand_expiries date[], order_ids text[], order_partners text[], days_supplies smallint[], shipping_methods text[], protocol_ids text[], customer_source_ids text[], customers json[], documents json[], order_warnings json[], content_keys bigint[], release_moments timestamp with time zone[], moments timestamp with time zone[], event_ids text[], payloads json[], delivery_ids text[], on_clocks boolean[], key_operations text[], keys text[], fingerprints bytea[], bodies bytea[]) RETURNS text
     LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
     AS $$
 DECLARE
   picked text[];
@@ -47,8 +53,8 @@ BEGIN
      <> 3 THEN
     RETURN 'stale';
   END IF;
-  IF cardinality(keys) > 0 AND EXISTS (
-       SELECT FROM unnest(key_partners, key_operations, keys) AS asked (partner_id, operation, key)
+  IF EXISTS (
+       SELECT FROM unnest(order_partners, key_operations, keys) AS asked (partner_id, operation, key)
          JOIN idempotency_keys AS stored USING (partner_id, operation, key)) THEN
     RETURN 'key';
   END IF;
@@ -82,30 +88,31 @@ BEGIN
     INSERT INTO reservations (order_id, product_id, lot_id, quantity)
     SELECT * FROM unnest(demand_orders, demand_products, picked, demand_amounts)
   ), made AS (
-    INSERT INTO orders (id, partner_id, sequence, days_supply, shipping_method, protocol_id, customer_source_id,
-                        customer, document, warnings, holds, content_key, release_at, created_at, updated_at)
-    SELECT id, partner_id, sequence, days_supply, shipping_method, protocol_id, customer_source_id, customer,
-           document, warnings, holds, content_key, release_at, at, at
-      FROM unnest(order_ids, order_partners, sequences, days_supplies, shipping_methods, protocol_ids,
-                  customer_source_ids, customers, documents, order_warnings, order_holds, content_keys,
-                  release_moments, order_moments)
-        AS new (id, partner_id, sequence, days_supply, shipping_method, protocol_id, customer_source_id, customer,
-                document, warnings, holds, content_key, release_at, at)
+    INSERT INTO orders (id, partner_id, days_supply, shipping_method, protocol_id, customer_source_id, customer,
+                        document, warnings, content_key, release_at, created_at, updated_at)
+    SELECT id, partner_id, days_supply, shipping_method, protocol_id, customer_source_id, customer,
+           document, warnings, content_key, release_at, at, at
+      FROM unnest(order_ids, order_partners, days_supplies, shipping_methods, protocol_ids, customer_source_ids,
+                  customers, documents, order_warnings, content_keys, release_moments, moments)
+        AS new (id, partner_id, days_supply, shipping_method, protocol_id, customer_source_id, customer,
+                document, warnings, content_key, release_at, at)
   ), told AS (
     INSERT INTO events (id, partner_id, order_id, order_sequence, type, payload, created_at)
-    SELECT * FROM unnest(event_ids, event_partners, event_orders, event_sequences, event_types, payloads,
-                         event_moments)
+    SELECT id, partner_id, order_id, 1, 'order.created', payload, at
+      FROM unnest(event_ids, order_partners, order_ids, payloads, moments)
+        AS new (id, partner_id, order_id, payload, at)
   ), due AS (
     INSERT INTO webhook_deliveries (id, event_id, partner_id, order_id, order_sequence, due_at, on_clock, created_at)
-    SELECT id, event_id, partner_id, order_id, order_sequence, at, on_clock, at
-      FROM unnest(delivery_ids, delivery_events, delivery_partners, delivery_orders, delivery_sequences, on_clocks,
-                  delivery_moments)
-        AS new (id, event_id, partner_id, order_id, order_sequence, on_clock, at)
+    SELECT id, event_id, partner_id, order_id, 1, at, on_clock, at
+      FROM unnest(delivery_ids, event_ids, order_partners, order_ids, on_clocks, moments)
+        AS new (id, event_id, partner_id, order_id, on_clock, at)
+     WHERE id IS NOT NULL
   )
   INSERT INTO idempotency_keys (partner_id, operation, key, fingerprint, status, body, order_id, created_at)
   SELECT partner_id, operation, key, fingerprint, 201, body, order_id, at
-    FROM unnest(key_partners, key_operations, keys, fingerprints, bodies, key_orders, key_moments)
+    FROM unnest(order_partners, key_operations, keys, fingerprints, bodies, order_ids, moments)
       AS new (partner_id, operation, key, fingerprint, body, order_id, at)
+   WHERE key IS NOT NULL
    ORDER BY partner_id, operation, key;
   RETURN 'accepted';
 END
@@ -166,6 +173,11 @@ CREATE FUNCTION public.current_event_era() RETURNS smallint
 
 CREATE FUNCTION public.read_newest_orders(partners text[], befores text[], limits integer[]) RETURNS TABLE(place bigint, partner_id text, id text, status text, sequence integer, days_supply smallint, shipping_method text, customer text, document text, warnings text, holds text, fulfillment text, shipments text, release_at timestamp with time zone, created_at timestamp with time zone, updated_at timestamp with time zone, protocol_id text)
     LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
     AS $$
 BEGIN
   PERFORM set_config('fulfillment.tenant', array_to_string(partners, ','), true);
@@ -189,6 +201,11 @@ $$;
 
 CREATE FUNCTION public.read_orders(partners text[], ids text[]) RETURNS TABLE(partner_id text, id text, status text, sequence integer, days_supply smallint, shipping_method text, customer text, document text, warnings text, holds text, fulfillment text, shipments text, release_at timestamp with time zone, created_at timestamp with time zone, updated_at timestamp with time zone, protocol_id text)
     LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
     AS $$
 BEGIN
   PERFORM set_config('fulfillment.tenant', array_to_string(partners, ','), true);
@@ -1666,4 +1683,5 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000006'),
     ('20261123000007'),
     ('20261123000008'),
-    ('20261123000009');
+    ('20261123000009'),
+    ('20261123000010');

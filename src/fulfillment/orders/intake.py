@@ -221,7 +221,18 @@ class Intake:
         Raises:
             Stale: Prepare them anew.
         """
-        said = await intake_queries.accept(self._env.db, _ask_of(made))
+        said = await intake_queries.accept(
+            self._env.db,
+            {order.partner_id for _, order, _, _ in made},
+            made[0][0].versions,
+            min(order.created_at for _, order, _, _ in made) - timedelta(days=LOOKALIKE_DAYS),
+            [
+                (order.id, demand.product_id, demand.amount, asked.prepared.lasts_until)
+                for asked, order, _, _ in made
+                for demand in asked.prepared.demands
+            ],
+            [_plain(row) for row in made],
+        )
         if said == intake_queries.STALE:
             raise Stale
         if said == intake_queries.LOOKALIKE:
@@ -364,22 +375,31 @@ def _drawn(asked: Asked, twin: tuple[str, datetime] | None) -> "_Made":
     return asked, order, Created(wire.order_json(order).encode(), order.id), holds
 
 
-def _ask_of(made: "list[_Made]") -> intake_queries.Ask:
-    events = [event for row in made for event in _events_of(row)]
-    first = made[0][0]
-    return intake_queries.Ask(
-        tenants=sorted({order.partner_id for _, order, _, _ in made}),
-        versions=first.versions,
-        since=min(order.created_at for _, order, _, _ in made) - timedelta(days=LOOKALIKE_DAYS),
-        demands=[
-            (order.id, demand.product_id, demand.amount, asked.prepared.lasts_until)
-            for asked, order, _, _ in made
-            for demand in asked.prepared.demands
-        ],
-        orders=[_row_of(asked, order) for asked, order, _, _ in made],
-        events=events,
-        deliveries=_deliveries_of(events),
-        keys=_keys_of(made),
+def _plain(row: "_Made") -> intake_queries.PlainOrder:
+    asked, order, created, _ = row
+    partner, claim = asked.prepared.partner, asked.claim
+    at = order.created_at
+    return intake_queries.PlainOrder(
+        order.id,
+        order.partner_id,
+        order.days_supply,
+        order.shipping_method,
+        order.protocol_id,
+        asked.prepared.draft.customer["sourceId"],
+        order.customer,
+        order.document,
+        order.warnings,
+        asked.prepared.content_key,
+        order.release_at,
+        at,
+        new_id(at),
+        wire.event_json(order),
+        new_id(at) if partner.webhook_url is not None else None,
+        partner.clock_frozen_at is not None,
+        claim.operation if claim else None,
+        claim.key if claim else None,
+        claim.fingerprint if claim else None,
+        created.body if claim else None,
     )
 
 

@@ -5,10 +5,10 @@ and not a dozen: what a driver spends on a statement is what a small batch pays 
 a table of theirs finds them by its name; the rooms' own functions do the same for every other caller.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg
 
@@ -87,7 +87,7 @@ SELECT count(*) FROM kept
 
 
 # The function is in migrations/20261123000009; it answers what stood in the way, or "accepted".
-ACCEPT: Final = "SELECT accept_orders(" + ", ".join(("%s",) * 44) + ")"
+ACCEPT: Final = "SELECT accept_orders(" + ", ".join(("%s",) * 29) + ")"
 ACCEPTED: Final = "accepted"
 STALE: Final = "stale"
 LOOKALIKE: Final = "lookalike"
@@ -103,45 +103,75 @@ class Seen:
     lookalikes: dict[int, tuple[str, datetime]]  # the newest order with a content, by its hash
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A batch of creates, complete but for their lots."""
+class PlainOrder(NamedTuple):
+    """An order of which nothing is special, complete but for its lots: what the statement wants of it, by column."""
 
-    tenants: Sequence[str]
-    versions: tuple[int, int, int]  # of the catalogue, the partners and the shipping methods it was prepared with
-    since: datetime  # a look-alike made after it is in the way
-    demands: Sequence[tuple[str, int, int, date]]  # order, product, amount, the least expiry of its lot
-    orders: Sequence[tuple[Any, ...]]  # rows in the order of the statement's columns
-    events: Sequence[NewEvent]
-    deliveries: Sequence[tuple[str, NewEvent]]  # an id and the event it delivers
-    keys: Sequence[tuple[Claim, bytes, str, datetime]]  # a claim, its answer, its order, its moment
+    id: str
+    partner_id: str
+    days_supply: int
+    shipping_method: str
+    protocol_id: str | None
+    customer_source_id: str
+    customer: str  # json text, as the two below
+    document: str
+    warnings: str | None
+    content_key: int
+    release_at: datetime | None
+    created_at: datetime
+    event_id: str
+    payload: str  # of the event, json text
+    delivery_id: str | None  # None: the partner has no receiver
+    on_clock: bool
+    operation: str | None  # with the three below: of its key, where it has one
+    key: str | None
+    fingerprint: bytes | None
+    body: bytes | None
 
 
-async def accept(db: Database, ask: Ask) -> str:
-    """Create the orders of *ask* in a transaction of their own, or nothing; return ACCEPTED or what was in the way.
+async def accept(
+    db: Database,
+    tenants: Iterable[str],
+    versions: tuple[int, int, int],
+    since: datetime,
+    demands: Sequence[tuple[str, int, int, date]],
+    orders: Sequence[PlainOrder],
+) -> str:
+    """Create *orders* in a transaction of their own, or nothing; return ACCEPTED or what was in the way.
 
     In the way is whatever the careful way must decide: changed versions (STALE), a key that is used, a look-alike, a
     product that no single lot covers, a lot that all of them together would oversell, a key that another process took
     in this moment.
 
+    Args:
+        versions: Of the catalogue, the partners and the shipping methods the orders were prepared with.
+        since: A look-alike made after it is in the way.
+        demands: Order, product, amount, and the least expiry of its lot.
+
     Raises:
         DatabaseUnavailable: The detail says whether it may have been done.
     """
-    orders, products, amounts, expiries = zip(*ask.demands, strict=True)
     params = (
-        ",".join(ask.tenants),
-        *ask.versions,
-        ask.since,
-        *(arrays.texts(orders), arrays.bigints(products), arrays.ints(amounts), arrays.dates(expiries)),
-        *_order_columns(ask.orders),
-        *_event_columns(ask.events),
-        *_delivery_columns(ask.deliveries),
-        *_key_columns(ask.keys),
+        ",".join(tenants),
+        *versions,
+        since,
+        *(write(column) for write, column in zip(_DEMAND_COLUMNS, zip(*demands, strict=True), strict=True)),
+        *(write(column) for write, column in zip(_PLAIN_COLUMNS, zip(*orders, strict=True), strict=True)),
     )
     try:
         return (await db.run(ACCEPT, params))[0][0]
     except psycopg.errors.IntegrityError:
         return REFUSED
+
+
+_DEMAND_COLUMNS: Final[Sequence[Callable[[Any], arrays.Array]]] = (
+    *(arrays.texts, arrays.bigints, arrays.ints, arrays.dates),
+)
+_PLAIN_COLUMNS: Final[Sequence[Callable[[Any], arrays.Array]]] = (
+    *(arrays.texts, arrays.texts, arrays.smallints, arrays.texts, arrays.texts, arrays.texts),
+    *(arrays.jsons, arrays.jsons, arrays.jsons, arrays.bigints, arrays.moments, arrays.moments),
+    *(arrays.texts, arrays.jsons, arrays.texts, arrays.booleans),
+    *(arrays.texts, arrays.texts, arrays.bytes_, arrays.bytes_),
+)
 
 
 async def look(tx: Tx, claims: Sequence[Identity], content_keys: Sequence[int], since: datetime) -> Seen:
