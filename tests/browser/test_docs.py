@@ -31,6 +31,7 @@ _FLAGS = (
 def browser() -> Iterator[Browser]:
     """A headless Chromium with the network cut off except for loopback."""
     with sync_playwright() as playwright:
+        expect.set_options(timeout=20_000)  # the reference takes seconds to draw where other tests need the machine too
         chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(_FLAGS))
         yield chromium
         chromium.close()
