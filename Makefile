@@ -35,7 +35,7 @@ demo: setup ## Walk a whole order through the running server
 	@$(BIN)/fulfillment demo
 
 test: dev ## Run the whole test suite
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: dev ## Format, lint, types, import order, bandit
 	$(BIN)/ruff format --check .

@@ -151,7 +151,7 @@ async def client_of(env: Env) -> AsyncGenerator[httpx2.AsyncClient]:
 
 @pytest.fixture(scope="session")
 def server() -> Generator[ServerProcess]:
-    """A real server of two API processes, with demo data, for the whole run: mark its tests xdist_group("server")."""
+    """A real server of two API processes, with demo data, for the whole run of a test process."""
     folder = Path(tempfile.mkdtemp(prefix="js-"))
     process = ServerProcess(folder, ("--no-worker", "--processes", "2"))
     process.start()

@@ -11,7 +11,6 @@ from tests.serving import ServerProcess
 
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = [
-    pytest.mark.xdist_group("server"),
     pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed"),
 ]
 _FLAGS = (

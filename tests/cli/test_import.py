@@ -182,7 +182,6 @@ def _orders_of(server: ServerProcess, prefix: str) -> Counter[str]:
                 return found
 
 
-@pytest.mark.xdist_group("server")
 def test_a_file_is_imported_once(logged_in: Run, home: Path, server: ServerProcess):
     """An import creates each order, names what is refused, and run again creates only what was corrected."""
     prefix = uuid.uuid4().hex
@@ -206,7 +205,6 @@ def test_a_file_is_imported_once(logged_in: Run, home: Path, server: ServerProce
     assert _orders_of(server, prefix) == {f"{prefix}-{name}": 1 for name in ("0", "1", "2", "3", "bad")}
 
 
-@pytest.mark.xdist_group("server")
 def test_an_import_killed_half_way_goes_on_without_a_second_order(logged_in: Run, home: Path, server: ServerProcess):
     """An import that is killed at any moment and run again creates every order of the file exactly once."""
     prefix = uuid.uuid4().hex
@@ -232,7 +230,6 @@ def test_an_import_killed_half_way_goes_on_without_a_second_order(logged_in: Run
     assert _orders_of(server, prefix) == {f"{prefix}-{n}": 1 for n in range(60)}
 
 
-@pytest.mark.xdist_group("server")
 def test_an_import_without_a_server_stops_and_goes_on_later(
     logged_in: Run, home: Path, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ):

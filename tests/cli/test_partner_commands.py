@@ -14,8 +14,6 @@ from fulfillment.kernel.errors import ValidationFailed
 from tests.cli.conftest import Run
 from tests.serving import ServerProcess
 
-pytestmark = [pytest.mark.xdist_group("server")]
-
 
 def an_order(**changes: Any) -> dict[str, Any]:
     """Return a body of createOrder for a new customer."""

@@ -11,7 +11,6 @@ import pytest
 
 from tests.serving import ServerProcess
 
-pytestmark = pytest.mark.xdist_group("server")
 CONFIG: Final = """
 [checks]
 # 422 is also for what no schema can say: an unknown product, a foreign cursor, numbers that do not add up.

@@ -16,7 +16,6 @@ from tests.serving import ServerProcess
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "quickstart.md"
 _BLOCK = re.compile(r"^```(\w+)( server)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 pytestmark = [
-    pytest.mark.xdist_group("quickstart"),
     pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed"),
 ]
 

@@ -5,7 +5,6 @@ from collections import Counter
 from typing import Final, LiteralString
 
 import psycopg
-import pytest
 from pydantic import SecretStr
 
 from fulfillment.app import make_env
@@ -14,8 +13,6 @@ from fulfillment.infra.postgres import EmbeddedPostgres
 from tests.chaos.sockets import Got, a_request, an_order, burst
 from tests.serving import ServerProcess
 from tests.world import World
-
-pytestmark = pytest.mark.xdist_group("server")
 
 
 def port_of(server: ServerProcess) -> int:

@@ -16,8 +16,6 @@ from tests.world import a_line, an_order
 EPA: Final = 77123129891
 PATIENCE_SECONDS: Final = 30
 
-pytestmark = pytest.mark.xdist_group("server")
-
 
 class Receiver:
     """A partner's receiver on this machine; it keeps what came."""

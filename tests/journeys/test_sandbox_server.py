@@ -14,8 +14,6 @@ from tests.receivers import Receiver, answering
 from tests.serving import ServerProcess
 from tests.world import a_customer, a_line, an_order
 
-pytestmark = pytest.mark.xdist_group("server")
-
 EPA = 77123129891
 _DEMO = "import sys; from fulfillment.cli.main import main; sys.exit(main())"
 

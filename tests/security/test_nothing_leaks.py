@@ -19,7 +19,6 @@ from tests.receivers import Receiver, answering
 from tests.serving import ServerProcess
 from tests.world import a_customer, a_line, an_order
 
-pytestmark = pytest.mark.xdist_group("leaks")
 EPA = 77123129891
 
 MARKS = {

@@ -10,7 +10,6 @@ from fulfillment.infra.postgres import EmbeddedPostgres
 from tests.serving import ServerProcess
 from tests.world import a_line, an_order
 
-pytestmark = pytest.mark.xdist_group("server")
 EPA = 77123129891
 
 

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import httpx2
 import psycopg
-import pytest
 
 from fulfillment.infra import secrets
 from fulfillment.infra.postgres import EmbeddedPostgres
 
-pytestmark = pytest.mark.xdist_group("leaks")
 SERVE = "import sys; from fulfillment.cli.main import main; sys.exit(main())"
 
 

@@ -12,8 +12,6 @@ from authlib.integrations.requests_client import OAuth2Session
 
 from tests.serving import ServerProcess
 
-pytestmark = [pytest.mark.xdist_group("server")]
-
 TYPESCRIPT = Path(__file__).parents[2] / "examples" / "typescript"
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "typescript.md"
 OFFLINE = ("ENOTFOUND", "ECONNREFUSED", "EAI_AGAIN", "ETIMEDOUT", "ENETUNREACH", "ECONNRESET", "E403", "E404")
