@@ -41,6 +41,7 @@ OnDuplicate = Literal["accept", "hold", "reject"]
 Versions = tuple[int, int, int]  # of the catalogue, the partners and the shipping methods
 LOOKALIKE_DAYS: Final = 14
 _MOST: Final = 64  # orders in one transaction
+_LINGER_SECONDS: Final = 0.001
 _LOOK_SECONDS: Final = 0.25  # between two looks at who has waited too long
 _MOST_REPEATED: Final = 10_000
 _NAME: Final = "orders.intake"
@@ -154,7 +155,12 @@ class Intake:
 
     async def _run(self) -> None:
         try:
+            answered = 0
             while self._line:
+                if answered > len(self._line):
+                    # Who was answered a moment ago is about to come again: a batch of all costs less than two of halves.
+                    await asyncio.sleep(_LINGER_SECONDS)
+                answered = min(len(self._line), _MOST)
                 batch, self._line = self._line[:_MOST], self._line[_MOST:]
                 self.room.judge(asyncio.get_running_loop().time() - batch[0].joined)
                 await self._serve(batch)
