@@ -158,7 +158,7 @@ class Intake:
             answered = 0
             while self._line:
                 if answered > len(self._line):
-                    # Who was answered a moment ago is about to come again: a batch of all costs less than two of halves.
+                    # Who was answered a moment ago is about to come again: one batch costs less than two halves.
                     await asyncio.sleep(_LINGER_SECONDS)
                 answered = min(len(self._line), _MOST)
                 batch, self._line = self._line[:_MOST], self._line[_MOST:]
