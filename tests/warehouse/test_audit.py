@@ -148,3 +148,64 @@ async def test_each_call_is_in_the_audit_log(env: Env, desk: Desk) -> None:
         "operatorShipBatch": ["order.shipped"] * 2,
         "operatorReconcile": ["lot.reconciled"],
     }
+
+
+# What shows names or addresses, and what the log says of it; the other reads of operators show none.
+SHOWING = {
+    "/operator/orders": ("orders.listed", "*"),
+    "/operator/orders/{order}": ("order.read", "{order}"),
+    "/operator/orders/{order}/documents/packing-slip.pdf": ("packing-slip.printed", "{order}"),
+    "/operator/orders/{order}/documents/pack-labels.pdf": ("pack-labels.printed", "{order}"),
+    "/operator/orders/{order}/documents/shipping-label.pdf": ("shipping-label.printed", "{order}"),
+    "/operator/batches/{batch}/documents/pick-list.pdf": ("pick-list.printed", "{batch}"),
+    "/operator/batches/{batch}/documents/packing-slips.pdf": ("packing-slips.printed", "{batch}"),
+    "/operator/batches/{batch}/documents/pack-labels.pdf": ("pack-labels.printed", "{batch}"),
+    "/operator/batches/{batch}/documents/labels.pdf": ("labels.printed", "{batch}"),
+}
+
+
+async def test_who_is_shown_personal_data_is_in_the_audit_log(
+    env: Env, api: httpx2.AsyncClient, desk: Desk, bench: Bench
+) -> None:
+    """Each look at an order, a list of them or their papers is one entry: who, what, by which request; a miss too."""
+    order = await bench.order(a_line(await bench.world.product(available=10_000)))
+    made = await desk.post("operatorCreateBatch", "/operator/batches", {"orderIds": [order]})
+    batch = made["batch"]["id"]
+    headers = await bench.world.headers(desk.operator)
+    for path, (action, object_id) in SHOWING.items():
+        answer = await api.get("/v1" + path.format(order=order, batch=batch), headers=headers)
+        async with env.db.reading(ALL_TENANTS) as tx:
+            rows = await tx.all(
+                "SELECT actor, action, object_id, before, after FROM audit_log WHERE request_id = %(id)s",
+                id=answer.headers["x-request-id"],
+            )
+
+        assert answer.status_code in (200, 409), (path, answer.text)  # no label yet: nothing to print
+        assert rows == [
+            {
+                "actor": desk.operator.client_id,
+                "action": action,
+                "object_id": object_id.format(order=order, batch=batch),
+                "before": None,
+                "after": None,
+            }
+        ]
+
+
+async def test_every_read_of_orders_and_papers_is_listed(env: Env) -> None:
+    """A new paper, or another way to read an order, has to say what the audit log tells of it."""
+    served = {
+        path.replace("{orderId}", "{order}").replace("{batchId}", "{batch}")
+        for path, item in create_app(env).document["paths"].items()
+        if "get" in item and path.startswith(("/operator/orders", "/operator/batches"))
+    }
+    silent = {
+        "/operator/orders/{order}/packs",
+        "/operator/orders/{order}/lots",
+        "/operator/batches",
+        "/operator/batches/{batch}",
+        "/operator/batches/{batch}/pick-list",
+        "/operator/batches/{batch}/pack-list",
+    }
+
+    assert served == set(SHOWING) | silent

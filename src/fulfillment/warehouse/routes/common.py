@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from fastapi import Query, Response
+from fastapi import Depends, Query, Request, Response
 
+from fulfillment.infra import audit
 from fulfillment.infra.cursors import Listing, cursors_of, link_headers, read_page, to_page
+from fulfillment.infra.db import ALL_TENANTS
 from fulfillment.infra.web import Call
 from fulfillment.inventory.domain import LotNotFound
 from fulfillment.kernel.callers import Caller
 from fulfillment.kernel.errors import FulfillmentError
 from fulfillment.kernel.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
+from fulfillment.oauth.http import CallDep, EnvDep, OperatorDep
 from fulfillment.orders.domain import HoldNotFound, OrderNotFound
 from fulfillment.warehouse.domain import Actor, BatchNotFound
 
@@ -27,6 +30,31 @@ _ID: Final = re.compile(r"[0-9A-Za-z]{27}")
 def actor_of(call: Call, caller: Caller, packer: str | None = None) -> Actor:
     """Return who acts, for the audit log."""
     return Actor(caller.client_id, call.request_id, packer)
+
+
+def noted(action: str, object_type: str, parameter: str | None = None) -> Any:
+    """Return the dependency of a route that shows personal data: who asks is in the audit log before they are shown it.
+
+    Args:
+        parameter: The path's parameter that names the object; None for a list.
+    """
+
+    async def note(request: Request, env: EnvDep, caller: OperatorDep, call: CallDep) -> None:
+        object_id = _EVERY if parameter is None else _ID_OF[parameter](request.path_params[parameter])
+        async with env.db.transaction(ALL_TENANTS) as tx:
+            await audit.record(
+                tx,
+                actor=caller.client_id,
+                action=action,
+                object_type=object_type,
+                object_id=object_id,
+                before=None,
+                after=None,
+                request_id=call.request_id,
+                at=env.now(),
+            )
+
+    return Depends(note)
 
 
 def order_id_of(text: str) -> str:
@@ -69,6 +97,10 @@ def _id(text: str, absent: FulfillmentError) -> str:
     if _ID.fullmatch(text) is None:
         raise absent
     return text
+
+
+_EVERY: Final = "*"
+_ID_OF: Final[Mapping[str, Callable[[str], str]]] = {"orderId": order_id_of, "batchId": batch_id_of}
 
 
 async def page_of(

@@ -18,6 +18,7 @@ from fulfillment.warehouse.routes.common import (
     actor_of,
     hold_id_of,
     no_store,
+    noted,
     order_id_of,
     page_of,
 )
@@ -31,7 +32,7 @@ router: Final = APIRouter(
 )
 
 
-@router.get("", operation_id="operatorListOrders")
+@router.get("", operation_id="operatorListOrders", dependencies=[noted("orders.listed", "order")])
 async def list_orders(
     env: EnvDep,
     caller: OperatorDep,
@@ -60,7 +61,7 @@ async def list_orders(
     return wire.OperatorOrderPage(orders=[wire.OperatorOrderOut.of(viewed) for viewed in found], cursor=after)
 
 
-@router.get("/{orderId}", operation_id="operatorGetOrder")
+@router.get("/{orderId}", operation_id="operatorGetOrder", dependencies=[noted("order.read", "order", "orderId")])
 async def get_order(orderId: str, env: EnvDep, caller: OperatorDep) -> wire.OperatorOrderOut:  # noqa: N803
     """Return any partner's order."""
     del caller

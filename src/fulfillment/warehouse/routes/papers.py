@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from fulfillment.infra.env import Env
 from fulfillment.infra.web import StrictRoute
 from fulfillment.oauth.http import EnvDep, OperatorDep
-from fulfillment.warehouse.routes.common import batch_id_of, order_id_of
+from fulfillment.warehouse.routes.common import batch_id_of, noted, order_id_of
 from fulfillment.warehouse.service import printing
 from fulfillment.warehouse.service.printing import Kind
 
@@ -25,6 +25,7 @@ def _order_route(kind: Kind, operation_id: str, summary: str) -> None:
     @router.get(
         f"/orders/{{orderId}}/documents/{kind.value}.pdf",
         operation_id=operation_id,
+        dependencies=[noted(f"{kind.value}.printed", "order", "orderId")],
         description=summary,
         response_class=Response,
         responses=_PDF,
@@ -39,6 +40,7 @@ def _batch_route(name: str, operation_id: str, summary: str, draw: Callable[[Env
     @router.get(
         f"/batches/{{batchId}}/documents/{name}.pdf",
         operation_id=operation_id,
+        dependencies=[noted(f"{name}.printed", "batch", "batchId")],
         description=summary,
         response_class=Response,
         responses=_PDF,
