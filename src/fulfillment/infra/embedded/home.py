@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from fulfillment.infra.embedded.binaries import open_folder
 from fulfillment.infra.embedded.errors import DataDirBusy, DataDirUnusable
 from fulfillment.infra.embedded.files import sync
 
+_LAST_BREATH_SECONDS: Final = 3.0  # for the children of a killed holder to die
 SHARED: Final = Path("/var/lib/juniper-fulfillment")  # root's own place, used where others can't reach the data dir
 _SOCKET: Final = ".s.PGSQL.5432"
 _LONGEST_SOCKET: Final = 100  # bytes; Linux takes 107
@@ -128,10 +130,13 @@ class Lock:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         except OSError as fault:
             raise DataDirUnusable(f"{self.path} can't be opened: {fault.strerror}.") from fault
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        until = time.monotonic() + _LAST_BREATH_SECONDS
+        while not _locked(descriptor):
             holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            if holder.isdigit() and not _runs(int(holder)) and time.monotonic() < until:
+                # Its holder was killed a moment ago; a child it had just forked has the lock until it dies, too.
+                time.sleep(0.02)
+                continue
             os.close(descriptor)
             whose = f" (process {holder})" if holder.isdigit() else ""
             raise DataDirBusy(
@@ -152,6 +157,24 @@ class Lock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # another user's
+    return True
 
 
 def _recorded(data_dir: Path) -> Path | None:
