@@ -195,15 +195,19 @@ class Poster:
 
         connection = Connection(monotonic() + _POOL_SECONDS, partial(self._kept.forget, place.key))
         until = min(deadline, monotonic() + self._connect_seconds)
+        reached = False
         try:
             async with asyncio.timeout(until - monotonic()):
                 found = [_info(address, place.key[2]) for address in addresses]
                 opened = await start_connection(
                     found, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, socket_factory=open_socket
                 )
+                reached = True
                 await self._adopt(opened, connection, place)
         except (OSError, RuntimeError) as error:  # uvloop raises RuntimeError for sockets that went away
             fault = Fault.FORBIDDEN_ADDRESS if refused else _connect_fault(error)
+            if reached and fault is Fault.UNREACHABLE:  # it went away while TLS was agreed on, or before
+                fault = Fault.TLS if place.key[0] else Fault.RESET
             raise _NotConnected(fault) from error
         self._kept.watch(connection)
         return connection
