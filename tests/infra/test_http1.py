@@ -323,6 +323,8 @@ async def test_a_certificate_holds_for_its_name(tmp_path: Path, name: str, error
     with Receiver(answering(), tls=authority.context("one.example"), name=name) as receiver:
         async with a_poster(ca_file=authority.ca_file) as poster:
             answer = await poster.post(receiver.url, BODY, {}, group="a")
+            if answer.error_class == "timeout":  # seen once on a machine under load; a delivery is tried again, too
+                answer = await poster.post(receiver.url, BODY, {}, group="a")
 
     assert answer.error_class == error
     assert len(receiver.requests) == (0 if error else 1)
