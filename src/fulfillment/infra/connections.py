@@ -72,7 +72,7 @@ class Kept:
         """Note that a connection was made; behind the end it is closed again."""
         if self._closed:
             connection.give_up(None)
-        else:
+        elif not connection.closed:  # lost as soon as it stood: nobody will say so again
             self._all.add(connection)
 
     def forget(self, key: Key, connection: Connection) -> None:

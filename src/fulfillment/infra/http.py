@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache, partial
+from os import fstat
 from pathlib import Path
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, AddressFamily, socket
 from time import monotonic
@@ -215,14 +216,17 @@ class Poster:
     async def _adopt(self, opened: socket, connection: Connection, place: "_Place") -> None:
         with_tls, host, _ = place.key
         loop = asyncio.get_running_loop()
+        inode = fstat(opened.fileno()).st_ino
+        adopted = False
         try:
             if with_tls:
                 await loop.create_connection(lambda: connection, sock=opened, ssl=self._tls, server_hostname=host)
             else:
                 await loop.create_connection(lambda: connection, sock=opened)
-        except BaseException:
-            opened.close()  # a loop that failed before it took the socket leaves it open
-            raise
+            adopted = not connection.closed
+        finally:
+            if not adopted:
+                _let_go(opened, inode)
 
     async def _addresses(self, place: "_Place", deadline: float) -> Sequence[str]:
         if place.address is not None:
@@ -282,6 +286,22 @@ def _info(address: str, port: int) -> _AddrInfo:
     if ":" in address:
         return (AF_INET6, SOCK_STREAM, IPPROTO_TCP, "", (address, port, 0, 0))
     return (AF_INET, SOCK_STREAM, IPPROTO_TCP, "", (address, port))
+
+
+def _let_go(opened: socket, inode: int) -> None:
+    """Close a socket that no transport holds; forget one whose descriptor its transport has closed already.
+
+    uvloop closes the descriptor of a connection that is lost while it is made, and leaves the socket its number.
+    Closing that, here or as garbage, would cut off whatever has the number by then: a database connection even.
+    """
+    try:
+        ours = fstat(opened.fileno()).st_ino == inode
+    except OSError:
+        ours = False
+    if ours:
+        opened.close()
+    else:
+        opened.detach()
 
 
 def _connect_fault(error: Exception) -> Fault:
