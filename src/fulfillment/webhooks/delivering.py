@@ -241,6 +241,9 @@ class Deliverer:
             lane = self._lanes.get(delivery.partner_id)
             if lane is None:
                 lane = self._lanes[delivery.partner_id] = Lane()
+            if lane.queue and lane.failures >= CIRCUIT_FAILURES and not self._on_clock(delivery.partner_id):
+                self._unsent.append(delivery)  # the circuit opened while they were leased: one of them may try
+                continue
             lane.queue.append(delivery)
             lane.used_at = now
             if lane.running < self._env.settings.webhook_partner_concurrency:
@@ -272,10 +275,15 @@ class Deliverer:
             return
         outcome = await sending.attempt(self._env, self._poster, target, delivery)
         lane.observe(outcome)
-        if (lane.failures >= CIRCUIT_FAILURES and target.clock is None) or outcome.status_code == GONE:
+        if (lane.failures >= CIRCUIT_FAILURES and not self._on_clock(delivery.partner_id)) or outcome.status_code == GONE:
             self._give_up(lane)
         self._done.append(outcome)
         self._wake.set()
+
+    def _on_clock(self, partner_id: str) -> bool:
+        """Return whether the partner has a test clock: no circuit opens there, and no wait is left to chance."""
+        target = self._targets.special.get(partner_id)
+        return target is not None and target.clock is not None
 
     def _give_up(self, lane: Lane) -> None:
         self._unsent.extend(lane.queue)
@@ -381,10 +389,8 @@ class Deliverer:
         if outcome.status_code == GONE:
             return outcome.ended_at  # at once when the receiver is switched on again
         schedule = self._env.settings.webhook_retry_seconds
-        target = self._targets.special.get(outcome.claimed.partner_id)
-        on_clock = target is not None and target.clock is not None
         # On a test clock a wait is just the schedule's, so that a run can be repeated.
-        chance = 0.5 if on_clock else random.random()  # noqa: S311
+        chance = 0.5 if self._on_clock(outcome.claimed.partner_id) else random.random()  # noqa: S311
         wait = domain.next_wait(schedule, attempts, outcome.retry_after_seconds, chance)
         return None if wait is None else outcome.ended_at + wait
 
