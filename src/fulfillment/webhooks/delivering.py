@@ -275,7 +275,9 @@ class Deliverer:
             return
         outcome = await sending.attempt(self._env, self._poster, target, delivery)
         lane.observe(outcome)
-        if (lane.failures >= CIRCUIT_FAILURES and not self._on_clock(delivery.partner_id)) or outcome.status_code == GONE:
+        if (
+            lane.failures >= CIRCUIT_FAILURES and not self._on_clock(delivery.partner_id)
+        ) or outcome.status_code == GONE:
             self._give_up(lane)
         self._done.append(outcome)
         self._wake.set()
