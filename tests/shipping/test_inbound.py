@@ -108,6 +108,15 @@ def test_a_state_in_two_zones_is_settled_by_its_zip():
     assert times == [datetime(2026, 12, 1, 15, tzinfo=UTC), None, None]
 
 
+def test_a_scan_in_napakiak_is_placed():
+    """99634, without a time zone in the directory's source, keeps Alaska's time: 08:00 there is 17:00 UTC in winter."""
+    scan = checkpoint("2026-12-01T08:00:00", city="Napakiak", state="AK", country_iso3="USA", postal_code="99634")
+
+    (update,) = parse_aftership(aftership(scan), NOW)
+
+    assert update.checkpoints[0].checkpoint_time == datetime(2026, 12, 1, 17, tzinfo=UTC)
+
+
 def test_unplaced_times_are_ordered_by_the_list():
     """Where a time can't be placed, the carrier's order counts: west of a zone border the clock goes back."""
     denver = checkpoint("2026-12-01T15:30:00", message="left")
