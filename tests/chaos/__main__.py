@@ -21,6 +21,7 @@ from tests.chaos import (
     mutants,
     outages,
     overload,
+    paging,
     races,
     recovery,
     rolling,
@@ -130,6 +131,10 @@ _LONGER: Final[Mapping[str, tuple[str, Act]]] = {
     ),
     "guessing": ("Guesses, and a flood", lambda given: guessing.play(given.seed, given.seconds or guessing.SECONDS)),
     "timing": ("What the clock tells of a client", lambda given: guessing.time_it(given.seed)),
+    "paging": (
+        "Lists read while they grow",
+        lambda given: paging.play(given.seed, given.orders, shows_mutants=not given.verdicts),
+    ),
     "rows": ("Hot rows", lambda given: hot_rows.play(given.seed)),
 }
 
@@ -142,6 +147,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, help="length of the load (soup, soak) or of the fault (disk)")
     parser.add_argument("--points", type=int, default=_BOOTS, help="first boots to kill, over their first 1.5 s")
+    parser.add_argument("--orders", type=int, default=paging.ORDERS, help="that come in (paging)")
     parser.add_argument("--gigabytes", type=float, default=3.0, help="of WAL to recover")
     parser.add_argument("--fault", action="append", choices=[*LONG, *soups.CONSTANT], help="soup: only these")
     parser.add_argument("--patience", type=float, help="times the seconds that are promised")

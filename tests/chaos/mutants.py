@@ -104,7 +104,7 @@ def play(seed: int) -> list[Verdict]:
 def _play(mutant: Mutant, seed: int) -> str:
     folder = Path(tempfile.mkdtemp(prefix="mutant-"))
     try:
-        _write(mutant, folder)
+        write_copy(mutant, folder)
         verdicts = folder / "verdicts.json"
         command = [sys.executable, "-m", "tests.chaos", "--only", "soup", "--seconds", str(_SECONDS)]
         command += ["--seed", str(seed), "--verdicts", str(verdicts), "--quiet-seconds", "10"]
@@ -123,7 +123,8 @@ def _play(mutant: Mutant, seed: int) -> str:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(mutant: Mutant, folder: Path) -> None:
+def write_copy(mutant: Mutant, folder: Path) -> None:
+    """Write the code with the bug of *mutant* to *folder*."""
     source = Path(fulfillment.__file__).parent
     copy = folder / "fulfillment"
     shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
