@@ -8,6 +8,7 @@ Results = dict[str, dict[str, dict]]  # work -> connections -> figures
 
 CREATE, KEYED, UNBATCHED = "create", "create, with key", "create, one order a transaction"
 GET, FIRST, DEEP, SEARCH = "get", "list 10, first page", "list 10, deep page", "product search"
+ANY = "list 10, any page"
 TOKEN, MIXED = "token", "mixed, 70 % reads"
 RAW_CREATE, RAW_GET, HELLO = "floor: raw ASGI create", "floor: raw ASGI get", "floor: FastAPI hello"
 OUR_CALL, HAND_CALL, ROW = "limit: pgbench, our create", "limit: pgbench, hand-written", "limit: pgbench, one row"

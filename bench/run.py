@@ -200,6 +200,7 @@ class Bench:
         self._measure(report.FIRST, self._drive("get.lua", self._paths("list", self._firsts())))
         deep = f"{self.tokens[0]} {self._deep_path()}"
         self._measure(report.DEEP, self._drive("get.lua", self._paths("deep", [deep])))
+        self._measure(report.ANY, self._drive("get.lua", self._paths("any", self._pages())))
         # Each word as it is and with its first two letters swapped: half of the searches are misspelt.
         words = [word for right in seeding.WORDS for word in (right, right[1] + right[0] + right[2:])]
         searches = [f"{self.tokens[0]} /v1/products?search={word}" for word in words]
@@ -215,6 +216,14 @@ class Bench:
 
     def _firsts(self) -> list[str]:
         return [f"{token} /v1/orders?limit=10" for token in self.tokens]
+
+    def _pages(self) -> list[str]:
+        """Return some thousand pages of one partner: more than a process keeps as it wrote them."""
+        path, found = "/v1/orders?limit=10", []
+        for _ in range(min(2000, self.options.deep // 10)):
+            found.append(f"{self.tokens[0]} {path}")
+            path = f"/v1/orders?limit=10&cursor={self.server.get(path, self.tokens[0])['cursor']}"
+        return found
 
     def _deep_path(self) -> str:
         path = "/v1/orders?limit=100"

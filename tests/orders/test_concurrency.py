@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
@@ -22,14 +21,6 @@ from tests.orders.stored import NOTHING, footprint, reserved, rows, run
 from tests.world import World, a_customer, a_draft, a_line, an_order
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def other_env(env: Env, dsns: tuple[str, str]) -> AsyncGenerator[Env]:
-    """A second process over the same database: its own connections, memory and intake."""
-    db = Database(dsns[0], size=8)
-    yield replace(env, db=db, caches=Caches(db), local={})
-    await db.close()
 
 
 async def create(env: Env, caller: Caller, *lines: dict[str, Any], **changes: Any) -> dict[str, Any]:

@@ -2,15 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
-from dataclasses import replace
 from typing import Any
 
 import httpx2
 import pytest
 
-from fulfillment.infra.caches import Caches
-from fulfillment.infra.db import Database
 from fulfillment.infra.env import Env
 from fulfillment.kernel.callers import Caller
 from fulfillment.orders import service
@@ -21,14 +17,6 @@ from tests.orders.stored import NOTHING, footprint, reserved, rows, run
 from tests.world import World, a_draft, a_line, an_order
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def other_env(env: Env, dsns: tuple[str, str]) -> AsyncGenerator[Env]:
-    """A second process over the same database: its own connections, memory and intake."""
-    db = Database(dsns[0], size=8)
-    yield replace(env, db=db, caches=Caches(db), local={})
-    await db.close()
 
 
 class Sender:

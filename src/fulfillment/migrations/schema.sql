@@ -196,6 +196,40 @@ $$;
 
 
 --
+-- Name: read_order_pages(text[], text[], integer[], text[]); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.read_order_pages(partners text[], befores text[], limits integer[], known text[]) RETURNS TABLE(place bigint, mark text, partner_id text, id text, status text, sequence integer, days_supply smallint, shipping_method text, customer text, document text, warnings text, holds text, fulfillment text, shipments text, release_at timestamp with time zone, created_at timestamp with time zone, updated_at timestamp with time zone, protocol_id text)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+  PERFORM set_config('fulfillment.tenant', array_to_string(partners, ','), true);
+  RETURN QUERY
+    SELECT asked.place, seen.mark, o.partner_id, o.id, o.status, o.sequence, o.days_supply, o.shipping_method,
+           o.customer::text, o.document::text, o.warnings::text, o.holds::text, o.fulfillment::text, o.shipments::text,
+           o.release_at, o.created_at, o.updated_at, o.protocol_id
+      FROM unnest(partners, befores, limits, known) WITH ORDINALITY AS asked (partner_id, before, most, known, place)
+     CROSS JOIN LATERAL (
+           SELECT coalesce(string_agg(page.id || page.writer, ',' ORDER BY page.id DESC), '') AS mark
+             FROM (SELECT one.id, one.xmin AS writer FROM orders AS one
+                    WHERE one.partner_id = asked.partner_id AND one.id < asked.before
+                    ORDER BY one.id DESC LIMIT asked.most) AS page) AS seen
+      LEFT JOIN LATERAL (
+           SELECT * FROM orders AS one
+            WHERE seen.mark IS DISTINCT FROM asked.known
+              AND one.partner_id = asked.partner_id AND one.id < asked.before
+            ORDER BY one.id DESC LIMIT asked.most) AS o ON true
+     ORDER BY asked.place, o.id DESC;
+END
+$$;
+
+
+--
 -- Name: read_orders(text[], text[]); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -1684,4 +1718,5 @@ INSERT INTO public.schema_migrations (version) VALUES
     ('20261123000007'),
     ('20261123000008'),
     ('20261123000009'),
-    ('20261123000010');
+    ('20261123000010'),
+    ('20261123000011');

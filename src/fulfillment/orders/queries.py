@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fulfillment.infra import arrays
 from fulfillment.infra.db import Database, ReadTx, Row, Tx
@@ -51,7 +51,7 @@ SELECT {_COLUMNS} FROM orders
 
 # The hot reads: one statement that sets the tenant and reads (migration 6), for all who ask at the same moment.
 READ_ORDERS: Final = "SELECT * FROM read_orders(%s, %s)"
-READ_NEWEST: Final = "SELECT * FROM read_newest_orders(%s, %s, %s)"
+READ_PAGES: Final = "SELECT * FROM read_order_pages(%s, %s, %s, %s)"
 
 UPDATE_ORDER: Final = """
 UPDATE orders
@@ -138,18 +138,34 @@ async def read_orders(db: Database, keys: Sequence[tuple[str, str]]) -> dict[tup
         return {(row[0], row[1]): _order_of_tuple(row) for row in await cursor.fetchall()}
 
 
-async def read_newest(db: Database, keys: Sequence[tuple[str, str, int]]) -> dict[tuple[str, str, int], list[Order]]:
-    """Return the newest orders before an id for each (partner, id, how many), in one round trip."""
-    partners, befores, limits = zip(*keys, strict=True)
-    found: dict[tuple[str, str, int], list[Order]] = {key: [] for key in keys}
+class Newest(NamedTuple):
+    """The newest orders of a partner before an id."""
+
+    mark: str  # changes whenever one of them does, and when one comes or goes
+    orders: list[Order] | None  # newest first; None: as they were when the mark was the one that the reader knew
+
+
+PageKey = tuple[str, str, int, str | None]  # partner, the id they are before, how many, the mark that is known
+
+
+async def read_pages(db: Database, keys: Sequence[PageKey]) -> dict[PageKey, Newest]:
+    """Return the newest orders for each key, in one round trip."""
+    partners, befores, limits, known = zip(*keys, strict=True)
+    columns = (arrays.texts(partners), arrays.texts(befores), arrays.ints(limits), arrays.texts(known))
+    found: dict[PageKey, Newest] = {}
     async with db.connection() as conn:
-        columns = (arrays.texts(partners), arrays.texts(befores), arrays.ints(limits))
-        for row in await (await conn.execute(READ_NEWEST, columns)).fetchall():
-            found[keys[row[0] - 1]].append(_order_of_tuple(row[1:]))
+        rows = await (await conn.execute(READ_PAGES, columns)).fetchall()
+    for place, mark, *order in rows:
+        key = keys[place - 1]
+        page = found.get(key)
+        if page is None:
+            page = found[key] = Newest(mark, None if mark == key[3] else [])
+        if page.orders is not None and order[0] is not None:
+            page.orders.append(_order_of_tuple(order))
     return found
 
 
-def _order_of_tuple(row: tuple[Any, ...]) -> Order:
+def _order_of_tuple(row: Sequence[Any]) -> Order:
     return Order(row[1], row[0], _STATUSES[row[2]], *row[3:])
 
 

@@ -1,17 +1,20 @@
 """HTTP for orders. A route reads the request, calls one service function, and writes the answer."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from fulfillment.infra.cursors import Listing, cursors_of, link_headers, read_page, to_page
 from fulfillment.infra.web import Answer, Call, HotRoute
 from fulfillment.kernel.errors import FieldError, ValidationFailed
+from fulfillment.kernel.pages import Direction, PageRequest
 from fulfillment.oauth.http import partner_caller
 from fulfillment.orders import service, wire
-from fulfillment.orders.domain import OrderNotFound, OrderStatus
+from fulfillment.orders.domain import Order, OrderNotFound, OrderStatus
 from fulfillment.orders.http import claim_of, created_answer, read_on_duplicate, read_order
 from fulfillment.orders.idempotency import read_key
 from fulfillment.orders.intake import intake_of
+from fulfillment.orders.written import WrittenPage, WrittenPages
 
 _ID: Final = re.compile(r"[0-9A-Za-z]{27}")
 
@@ -54,12 +57,25 @@ async def list_orders(call: Call) -> Answer:
     query = call.query(("limit", "cursor", "direction", "status"))
     status = _read_status(query.get("status"))
     listing = Listing("/v1/orders", caller.partner_id, {"status": query["status"]} if status else {})
-    key = call.env.secrets.cursor_key
-    request = read_page(query, key, listing)
-    page = to_page(await service.list_orders(call.env, caller, status, request), request, lambda order: (order.id,))
-    cursor, links = cursors_of(page, request, key, listing)
-    orders = ",".join(wire.order_json(order) for order in page.items)
-    body = f'{{"orders":[{orders}],"cursor":{f"{chr(34)}{cursor}{chr(34)}" if cursor else "null"}}}'
+    request = read_page(query, call.env.secrets.cursor_key, listing)
+    if status is not None or request.direction is not Direction.NEXT:
+        return _page_answer(call, listing, request, await service.list_orders(call.env, caller, status, request))
+    written = WrittenPages.of(call.env)
+    key = (caller.partner_id, request)
+    kept = written.get(key)
+    newest = await service.list_newest(call.env, caller, request, kept.mark if kept else None)
+    if newest.orders is None and kept is not None:
+        return kept.answer
+    answer = _page_answer(call, listing, request, newest.orders or ())
+    written.keep(key, WrittenPage(newest.mark, answer))
+    return answer
+
+
+def _page_answer(call: Call, listing: Listing, request: PageRequest, orders: Sequence[Order]) -> Answer:
+    page = to_page(orders, request, lambda order: (order.id,))
+    cursor, links = cursors_of(page, request, call.env.secrets.cursor_key, listing)
+    texts = ",".join(wire.order_json(order) for order in page.items)
+    body = f'{{"orders":[{texts}],"cursor":{f"{chr(34)}{cursor}{chr(34)}" if cursor else "null"}}}'
     return Answer(200, body.encode(), headers=link_headers(call.env.settings.base_url + "/v1/orders", links))
 
 

@@ -16,7 +16,7 @@ from fulfillment.inventory import service as inventory
 from fulfillment.kernel.callers import Caller
 from fulfillment.kernel.errors import Unavailable, ValidationFailed
 from fulfillment.kernel.ids import new_id
-from fulfillment.kernel.pages import Direction, PageRequest
+from fulfillment.kernel.pages import PageRequest
 from fulfillment.orders import domain, queries, wire
 from fulfillment.orders.domain import (
     EVENT_OF,
@@ -31,6 +31,7 @@ from fulfillment.orders.domain import (
 from fulfillment.orders.idempotency import Claim
 from fulfillment.orders.intake import Created, OnDuplicate, Stale, Versions, answer_from, hold_json, intake_of
 from fulfillment.orders.preparing import Prepared, Rules, check_draft, prepare
+from fulfillment.orders.queries import Newest, PageKey
 from fulfillment.partners import service as partners
 from fulfillment.partners.domain import Partner
 from fulfillment.shipping import service as shipping
@@ -153,11 +154,16 @@ async def get_order(env: Env, caller: Caller, order_id: str) -> Order:
 
 async def list_orders(env: Env, caller: Caller, status: OrderStatus | None, request: PageRequest) -> Sequence[Order]:
     """Return the partner's orders of one page and one more, in reading order."""
-    if status is None and request.direction is Direction.NEXT:
-        before = request.after[0] if request.after else "~"  # behind every id in collation "C"
-        return await _newest(env).get((caller.partner_id, before, request.limit + 1)) or []
     async with env.db.reading(caller.partner_id) as tx:
         return await queries.select_page(tx, caller.partner_id, status.value if status else None, request)
+
+
+async def list_newest(env: Env, caller: Caller, request: PageRequest, known: str | None) -> Newest:
+    """Return the partner's orders of a page towards older ones, and one more, unless *known* is their mark."""
+    before = request.after[0] if request.after else "~"  # behind every id in collation "C"
+    newest = await _pages(env).get((caller.partner_id, before, request.limit + 1, known))
+    assert newest is not None  # every page that is asked for is told of
+    return newest
 
 
 def _reads(env: Env) -> Coalescer[tuple[str, str], Order]:
@@ -167,10 +173,10 @@ def _reads(env: Env) -> Coalescer[tuple[str, str], Order]:
     return found
 
 
-def _newest(env: Env) -> Coalescer[tuple[str, str, int], list[Order]]:
-    found = env.local.get("orders.newest")
+def _pages(env: Env) -> Coalescer[PageKey, Newest]:
+    found = env.local.get("orders.pages")
     if found is None:
-        found = env.local["orders.newest"] = Coalescer(lambda keys: queries.read_newest(env.db, keys))
+        found = env.local["orders.pages"] = Coalescer(lambda keys: queries.read_pages(env.db, keys))
     return found
 
 
