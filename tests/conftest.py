@@ -24,7 +24,7 @@ from fulfillment.infra.env import Env
 from fulfillment.infra.postgres import EmbeddedPostgres
 from fulfillment.infra.secrets import load_or_create
 from fulfillment.infra.settings import Settings
-from tests.serving import ServerProcess
+from tests.serving import ServerProcess, serving
 from tests.world import World
 
 
@@ -152,14 +152,8 @@ async def client_of(env: Env) -> AsyncGenerator[httpx2.AsyncClient]:
 @pytest.fixture(scope="session")
 def server() -> Generator[ServerProcess]:
     """A real server of two API processes, with demo data, for the whole run of a test process."""
-    folder = Path(tempfile.mkdtemp(prefix="js-"))
-    process = ServerProcess(folder, ("--no-worker", "--processes", "2"))
-    process.start()
-    try:
+    with serving("--no-worker", "--processes", "2") as process:
         yield process
-    finally:
-        process.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

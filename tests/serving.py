@@ -2,10 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -95,3 +99,17 @@ class ServerProcess:
         return httpx2.Client(
             base_url=self.url, headers={"Authorization": f"Bearer {token['access_token']}"}, timeout=30
         )
+
+
+@contextmanager
+def serving(*arguments: str, **environment: str) -> Generator[ServerProcess]:
+    """Give a server on a folder of its own, both gone behind the block."""
+    folder = Path(tempfile.mkdtemp(prefix="js-"))  # short: a socket's path has little room
+    folder.chmod(0o711)
+    process = ServerProcess(folder, arguments, environment)
+    process.start()
+    try:
+        yield process
+    finally:
+        process.stop()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -19,6 +19,21 @@ from fulfillment.orders.domain import Draft, Order
 from fulfillment.orders.wire import OrderCreateIn
 from fulfillment.partners import service as partners
 
+EVERY_SETTING: Final = {  # the contract's own examples
+    "primaryColor": "#1a73e8",
+    "secondaryColor": "#ffffff",
+    "logo": "https://example.com/logo.png",
+    "phone": "555-123-4567",
+    "supportEmail": "support@partner.com",
+    "website": "https://partner.com",
+    "webhookUrl": "https://partner.com/webhooks/orders",
+    "billingAddressLine1": "123 Main St",
+    "billingAddressLine2": "Suite 100",
+    "billingCity": "San Francisco",
+    "billingState": "CA",
+    "billingPostalCode": "94102",
+    "billingCountry": "US",
+}
 _PRODUCTS: Final = itertools.count(1)  # of the whole run: tests of one module share a database
 
 

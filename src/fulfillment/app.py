@@ -21,14 +21,13 @@ from fulfillment.catalog import routes as catalog_routes
 from fulfillment.contract import document
 from fulfillment.infra import clock, logs, requestlog, telemetry
 from fulfillment.infra import settings as settings_module
-from fulfillment.infra.caches import Caches
-from fulfillment.infra.db import ALL_TENANTS, Database
+from fulfillment.infra.composing import make_env
+from fulfillment.infra.db import ALL_TENANTS
 from fulfillment.infra.env import Env
 from fulfillment.infra.exposing import exposing
 from fulfillment.infra.logs import AccessLog
 from fulfillment.infra.metrics import Metrics, metrics_of
 from fulfillment.infra.protocol import GuardedProtocol, sweep
-from fulfillment.infra.secrets import Secrets, load_or_create
 from fulfillment.infra.settings import Settings
 from fulfillment.infra.web import Front, HotRoute, StrictRoute, framework_error
 from fulfillment.inventory.offers import NEIGHBOURS
@@ -189,32 +188,6 @@ async def _database_answers(env: Env) -> bool:
     except Exception:  # whatever it is, requests can't be served now
         return False
     return True
-
-
-def make_env(settings: Settings) -> Env:
-    """Return the Env of *settings*, whose database_url must be set."""
-    if settings.database_url is None:
-        raise ValueError("FULFILLMENT_DATABASE_URL is not set; `fulfillment serve` sets it for its processes")
-    db = Database(
-        settings.database_url.get_secret_value(),
-        size=settings.pool_size,
-        timeout_seconds=settings.database_timeout_seconds,
-        prepared_statements=settings.prepared_statements,
-    )
-    return Env(settings, db, Caches(db), read_secrets(settings), clock.DatabaseClock())
-
-
-def read_secrets(settings: Settings) -> Secrets:
-    """Return the secrets of the settings, or those of the data folder, made on its first use."""
-    given = (settings.token_keys, settings.data_keys, settings.pepper, settings.cursor_key)
-    if all(value is not None for value in given):
-        return Secrets.from_settings_values(
-            **{
-                name: getattr(settings, name).get_secret_value()
-                for name in ("token_keys", "data_keys", "pepper", "cursor_key")
-            }
-        )
-    return load_or_create(settings.data_dir / "secrets.json")
 
 
 class _Server(uvicorn.Server):

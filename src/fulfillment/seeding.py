@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from fulfillment.app import make_env
+from fulfillment.infra.composing import make_env
 from fulfillment.infra.db import ALL_TENANTS
 from fulfillment.infra.env import Env
 from fulfillment.infra.settings import Settings

@@ -8,7 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import httpx2
 
@@ -16,6 +16,7 @@ from fulfillment.kernel.errors import FulfillmentError
 from fulfillment.orders.domain import OrderStatus
 from tests.chaos import visitors
 from tests.chaos.stage import Stage
+from tests.world import a_customer, a_line, an_order
 
 DAYS: Final = 30
 PRODUCTS: Final = tuple(range(88_000_000_001, 88_000_000_007))
@@ -92,6 +93,14 @@ class Crowd:
         self._threads: list[threading.Thread] = []
         self._tokens = [stage.token(partner) for partner in stage.partners]
         self._operators_token = stage.operators_token()
+
+    @classmethod
+    def at_work(cls, stage: Stage, *, creators: int = 5, movers: int = 2, pause_seconds: float = 0.03) -> Self:
+        """Return a crowd that has its stock and has begun, all of it at the stage's own server."""
+        crowd = cls(stage, [stage.server.url], pause_seconds=pause_seconds)
+        crowd.prepare()
+        crowd.start(creators=creators, movers=movers)
+        return crowd
 
     def prepare(self) -> None:
         """Make the stock."""
@@ -365,24 +374,7 @@ def _an_order(chance: random.Random, partner: int) -> tuple[Placed, dict[str, An
         chance.shuffle(products)
     quantities = {product: chance.randrange(1, 4) for product in products}
     key = str(uuid.UUID(int=chance.getrandbits(128), version=4))
-    lines = [
-        {
-            "productId": product,
-            "quantity": quantity,
-            "packDescription": "Whole Body Wellness",
-            "administration": {"morning": quantity, "afternoon": 0, "evening": 0, "sleep": 0},
-        }
-        for product, quantity in quantities.items()
-    ]
-    body = {
-        "customer": {
-            "sourceId": key,  # finds the order again, without the server's table of keys
-            "firstName": "John",
-            "lastName": "Doe",
-            "address": {"line1": "437 Lytton Ave", "city": "Palo Alto", "state": "CA", "zipCode": "94301"},
-        },
-        "daysSupply": DAYS,
-        "lineItems": lines,
-        "shippingMethod": "STANDARD",
-    }
+    lines = [a_line(product, quantity) for product, quantity in quantities.items()]
+    customer = a_customer(sourceId=key)  # finds the order again, without the server's table of keys
+    body = an_order(*lines, customer=customer, daysSupply=DAYS)
     return Placed(key, partner, {product: quantity * DAYS for product, quantity in quantities.items()}), body

@@ -26,9 +26,7 @@ def play(seed: int, seconds: float = 60.0, patience: float = 1.0) -> list[Verdic
         return [Verdict("S-37", "a full disk", "not played: mounting a tmpfs needs root", [])]
     with staged(stage):
         stage.start()
-        crowd = Crowd(stage, [stage.server.url])
-        crowd.prepare()
-        crowd.start()
+        crowd = Crowd.at_work(stage)
         time.sleep(2)
         starts = stage.server.log().count("PostgreSQL ended")
         began = time.monotonic()

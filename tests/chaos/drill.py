@@ -26,9 +26,7 @@ def play(seed: int, patience: float = 1.0) -> list[Verdict]:
     stage = Stage(folder_for("drill"), seed=seed, share=0.5, processes=1, workers=1)
     with staged(stage):
         stage.start()
-        crowd = Crowd(stage, [stage.server.url])
-        crowd.prepare()
-        crowd.start(creators=4)
+        crowd = Crowd.at_work(stage, creators=4)
         time.sleep(3)
         acked = {one.order_id for one in crowd.journal.acked}
         began = time.monotonic()

@@ -20,9 +20,7 @@ def play(seed: int, patience: float = 1.0) -> list[Verdict]:
     stage = Stage(folder_for("outages"), seed=seed, share=0.0)
     with staged(stage):
         stage.start()
-        crowd = Crowd(stage, [stage.server.url], pause_seconds=0.0)
-        crowd.prepare()
-        crowd.start(creators=12)
+        crowd = Crowd.at_work(stage, creators=12, pause_seconds=0.0)
         chance = random.Random(seed)
         outages = [_outage(stage, fault, chance) for fault in _WAYS]
         time.sleep(_BETWEEN_SECONDS)

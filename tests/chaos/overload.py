@@ -15,6 +15,7 @@ import httpx2
 
 from tests.chaos.checker import Verdict
 from tests.chaos.stage import Stage, memory_megabytes
+from tests.world import a_customer, a_line, an_order
 
 _PRODUCT: Final = 88_000_000_100
 _PILLS: Final = 2_000_000_000
@@ -57,7 +58,7 @@ def load(
     command = [sys.executable, "-m", "tests.chaos.load", "--port", str(stage.server.port), "--seconds", str(seconds)]
     command += ["--token", stage.token(partner), "--rate", str(rate), "--connections", str(connections)]
     command += ["--settle", str(settle)]
-    command += ["--body", json.dumps(_body())]
+    command += ["--body", json.dumps(an_order(a_line(_PRODUCT, 1), customer=a_customer(sourceId="load")))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
@@ -93,27 +94,6 @@ class Health:
                     status = type(error).__name__
                 self.answers[f"{path} {status}"] += 1
                 self.longest = max(self.longest, time.monotonic() - began)
-
-
-def _body() -> dict[str, Any]:
-    return {
-        "customer": {
-            "sourceId": "load",
-            "firstName": "John",
-            "lastName": "Doe",
-            "address": {"line1": "437 Lytton Ave", "city": "Palo Alto", "state": "CA", "zipCode": "94301"},
-        },
-        "daysSupply": 30,
-        "lineItems": [
-            {
-                "productId": _PRODUCT,
-                "quantity": 1,
-                "packDescription": "Whole Body Wellness",
-                "administration": {"morning": 1, "afternoon": 0, "evening": 0, "sleep": 0},
-            }
-        ],
-        "shippingMethod": "STANDARD",
-    }
 
 
 def _verdicts(

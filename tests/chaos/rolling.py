@@ -32,9 +32,7 @@ def play(seed: int, patience: float = 1.0, reloads: int = RELOADS) -> list[Verdi
     shots, stopping = Shots(), threading.Event()
     with staged(stage):
         stage.start(partner_count=1)
-        crowd = Crowd(stage, [stage.server.url])
-        crowd.prepare()
-        crowd.start(creators=3, movers=1)
+        crowd = Crowd.at_work(stage, creators=3, movers=1)
         threads = [
             threading.Thread(target=_shoot, args=(stage, shots, stopping, kept, seed), daemon=True)
             for kept in (False, False, True, True)

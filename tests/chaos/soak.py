@@ -34,9 +34,7 @@ def play(seed: int, seconds: float = 180.0) -> list[Verdict]:
     stage = Stage(folder_for("soak"), seed=seed, share=0.05)
     with staged(stage):
         stage.start()
-        crowd = Crowd(stage, [stage.server.url], pause_seconds=0.03)
-        crowd.prepare()
-        crowd.start(creators=3)
+        crowd = Crowd.at_work(stage, creators=3)
         time.sleep(min(20.0, seconds / 4))  # until every process has seen everything once
         samples: list[Sample] = []
         until = time.monotonic() + seconds

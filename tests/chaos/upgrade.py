@@ -60,9 +60,7 @@ def play(seed: int, patience: float = 1.0) -> list[Verdict]:
     stage = Stage(folder, seed=seed, share=0.0, environment={"PYTHONPATH": str(release)})
     with staged(stage):
         stage.start()
-        crowd = Crowd(stage, [stage.server.url])
-        crowd.prepare()
-        crowd.start(creators=3)
+        crowd = Crowd.at_work(stage, creators=3)
         time.sleep(2)
         migrations = release / "fulfillment" / "migrations"
         for name, text in _MIGRATIONS.items():

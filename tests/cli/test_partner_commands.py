@@ -11,30 +11,16 @@ import pytest
 from fulfillment.cli import profiles
 from fulfillment.cli.partner_settings import read_changes
 from fulfillment.kernel.errors import ValidationFailed
+from tests import world
 from tests.cli.conftest import Run
 from tests.serving import ServerProcess
+
+EPA = 77123129891
 
 
 def an_order(**changes: Any) -> dict[str, Any]:
     """Return a body of createOrder for a new customer."""
-    return {
-        "customer": {
-            "sourceId": uuid.uuid4().hex,
-            "firstName": "John",
-            "lastName": "Doe",
-            "address": {"line1": "437 Lytton Ave", "city": "Palo Alto", "state": "CA", "zipCode": "94301"},
-        },
-        "daysSupply": 30,
-        "lineItems": [
-            {
-                "productId": 77123129891,
-                "quantity": 2,
-                "packDescription": "Whole Body Wellness",
-                "administration": {"morning": 1, "afternoon": 0, "evening": 1, "sleep": 0},
-            }
-        ],
-        "shippingMethod": "STANDARD",
-    } | changes
+    return world.an_order(world.a_line(EPA), customer=world.a_customer(sourceId=uuid.uuid4().hex), **changes)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from fulfillment.infra.env import Env
 from tests.contract.contract import body_faults, contract, operation_of, operations, response_faults
 from tests.orders.stored import run
-from tests.world import World, a_customer, a_line, an_order
+from tests.world import EVERY_SETTING, World, a_customer, a_line, an_order
 
 pytestmark = pytest.mark.anyio
 NOBODY = "2vSGym0bH8qVEwCIGlyFoRgJq1A"
@@ -82,22 +82,6 @@ def least(stage: Stage) -> dict[str, Any]:
     customer = {"sourceId": "7", "firstName": "J", "lastName": "D", "address": address}
     return an_order({"productId": stage.powder, "quantity": 1}, customer=customer)
 
-
-EVERY_SETTING = {
-    "primaryColor": "#1a73e8",
-    "secondaryColor": "#FFFFFF",
-    "logo": "https://example.com/logo.png",
-    "phone": "555-123-4567",
-    "supportEmail": "support@partner.com",
-    "website": "https://partner.com",
-    "webhookUrl": "https://partner.com/webhooks/orders",
-    "billingAddressLine1": "123 Main St",
-    "billingAddressLine2": "Suite 100",
-    "billingCity": "San Francisco",
-    "billingState": "CA",
-    "billingPostalCode": "94102",
-    "billingCountry": "US",
-}
 
 GOOD: list[tuple[str, int, Act]] = [
     ("createOrder", 201, sent("POST", "/orders", whole)),

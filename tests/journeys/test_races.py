@@ -7,8 +7,8 @@ from typing import Final, LiteralString
 import psycopg
 from pydantic import SecretStr
 
-from fulfillment.app import make_env
 from fulfillment.infra import settings
+from fulfillment.infra.composing import make_env
 from fulfillment.infra.postgres import EmbeddedPostgres
 from tests.chaos.sockets import Got, a_request, an_order, burst
 from tests.serving import ServerProcess

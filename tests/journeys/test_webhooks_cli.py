@@ -1,8 +1,6 @@
 """A partner at the command line: its deliveries over the public API, a laptop that listens, a receiver examined."""
 
 import json
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Generator
@@ -14,7 +12,7 @@ import pytest
 from fulfillment.cli.main import main
 from fulfillment.sdk import webhooks as partner_side
 from tests.receivers import Connection, Receiver, answering, head
-from tests.serving import ServerProcess
+from tests.serving import ServerProcess, serving
 from tests.world import a_line, an_order
 
 SECRET = "5f" * 32
@@ -23,14 +21,8 @@ SECRET = "5f" * 32
 @pytest.fixture(scope="module")
 def live() -> Generator[ServerProcess]:
     """A server with its worker."""
-    folder = Path(tempfile.mkdtemp(prefix="jw-"))
-    process = ServerProcess(folder, arguments=())
-    process.start()
-    try:
+    with serving() as process:
         yield process
-    finally:
-        process.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

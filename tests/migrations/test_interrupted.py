@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -119,40 +120,39 @@ def test_killed_anywhere(empty: Callable[[], str], dsns: tuple[str, str], tmp_pa
     assert schema(dsn, tmp_path / "killed.sql") == schema(dsns[1], tmp_path / "whole.sql")
 
 
-def test_a_lock_is_not_waited_for_long(empty: Callable[[], str], tmp_path: Path) -> None:
-    """A migration that can't get its lock gives up in seconds instead of holding up everybody behind it."""
-    (tmp_path / "0001_first.sql").write_text("-- migrate:up\nCREATE TABLE first (x int);\n\n-- migrate:down\n")
-    dsn = empty()
-    migrate.up(dsn, folder=tmp_path)
-    (tmp_path / "0002_add.sql").write_text(
+@contextmanager
+def reading_first(dsn: str, folder: Path) -> Generator["psycopg.Connection[tuple[object, ...]]"]:
+    """Give a transaction that reads a table to which the next migration of *folder* would add a column."""
+    (folder / "0001_first.sql").write_text("-- migrate:up\nCREATE TABLE first (x int);\n\n-- migrate:down\n")
+    migrate.up(dsn, folder=folder)
+    (folder / "0002_add.sql").write_text(
         "-- migrate:up\nSET lock_timeout = '100ms';\nALTER TABLE first ADD COLUMN y int;\n\n-- migrate:down\n"
     )
-
     with psycopg.connect(dsn) as reader:
         reader.execute("SELECT * FROM first")
-        with pytest.raises(migrate.MigrationFailed, match="lock timeout"):
-            migrate.up(dsn, folder=tmp_path)
+        yield reader
+
+
+def test_a_lock_is_not_waited_for_long(empty: Callable[[], str], tmp_path: Path) -> None:
+    """A migration that can't get its lock gives up in seconds instead of holding up everybody behind it."""
+    dsn = empty()
+
+    with reading_first(dsn, tmp_path), pytest.raises(migrate.MigrationFailed, match="lock timeout"):
+        migrate.up(dsn, folder=tmp_path)
 
     assert migrate.up(dsn, folder=tmp_path) == ["0002"]
 
 
 def test_a_lost_race_for_a_lock_is_run_again(empty: Callable[[], str], tmp_path: Path) -> None:
     """A migration whose lock is taken by a request for longer than it waits is tried again, and applied once."""
-    (tmp_path / "0001_first.sql").write_text("-- migrate:up\nCREATE TABLE first (x int);\n\n-- migrate:down\n")
     dsn = empty()
-    migrate.up(dsn, folder=tmp_path)
-    (tmp_path / "0002_add.sql").write_text(
-        "-- migrate:up\nSET lock_timeout = '100ms';\nALTER TABLE first ADD COLUMN y int;\n\n-- migrate:down\n"
-    )
 
-    with psycopg.connect(dsn) as reader:
-        reader.execute("SELECT * FROM first")
-        with ThreadPoolExecutor(1) as pool:
-            migrating = pool.submit(migrate.up, dsn, folder=tmp_path)
-            time.sleep(0.5)
-            assert not migrating.done()
-            reader.rollback()
-            applied = migrating.result(30)
+    with reading_first(dsn, tmp_path) as reader, ThreadPoolExecutor(1) as pool:
+        migrating = pool.submit(migrate.up, dsn, folder=tmp_path)
+        time.sleep(0.5)
+        assert not migrating.done()
+        reader.rollback()
+        applied = migrating.result(30)
 
     assert applied == ["0002"]
     assert migrate.pending(dsn, folder=tmp_path) == []

@@ -6,25 +6,10 @@ from fulfillment.infra.addresses import AddressPolicy
 from fulfillment.kernel.errors import ValidationFailed
 from fulfillment.partners.countries import COUNTRIES
 from fulfillment.partners.wire import read_update
+from tests.world import EVERY_SETTING
 
 SANDBOX = AddressPolicy.of(sandbox=True)
 PRODUCTION = AddressPolicy.of(sandbox=False)
-
-EXAMPLE = {  # the contract's own examples
-    "primaryColor": "#1a73e8",
-    "secondaryColor": "#ffffff",
-    "logo": "https://example.com/logo.png",
-    "phone": "555-123-4567",
-    "supportEmail": "support@partner.com",
-    "website": "https://partner.com",
-    "webhookUrl": "https://partner.com/webhooks/orders",
-    "billingAddressLine1": "123 Main St",
-    "billingAddressLine2": "Suite 100",
-    "billingCity": "San Francisco",
-    "billingState": "CA",
-    "billingPostalCode": "94102",
-    "billingCountry": "US",
-}
 
 GOOD = [
     ("primaryColor", "#ABCDEF"),
@@ -110,7 +95,7 @@ BAD = [
 
 def test_the_contracts_examples_are_taken():
     """Every example of the contract is a change of the attribute of that name."""
-    changes = read_update(EXAMPLE, SANDBOX)
+    changes = read_update(EVERY_SETTING, SANDBOX)
 
     assert changes == {
         "primary_color": "#1a73e8",
@@ -135,7 +120,7 @@ def test_left_out_is_not_null():
     assert read_update({"logo": None}, SANDBOX) == {"logo": None}
 
 
-@pytest.mark.parametrize("name", EXAMPLE)
+@pytest.mark.parametrize("name", EVERY_SETTING)
 def test_null_clears_every_field(name: str):
     """Each field may be cleared."""
     assert list(read_update({name: None}, SANDBOX).values()) == [None]

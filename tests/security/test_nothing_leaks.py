@@ -1,10 +1,8 @@
 """A whole journey with marked values, faults included; afterwards nothing that was written holds a mark."""
 
 import os
-import shutil
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -16,7 +14,7 @@ import pytest
 
 from fulfillment.infra.postgres import EmbeddedPostgres
 from tests.receivers import Receiver, answering
-from tests.serving import ServerProcess
+from tests.serving import ServerProcess, serving
 from tests.world import a_customer, a_line, an_order
 
 EPA = 77123129891
@@ -77,23 +75,13 @@ def metrics_port() -> int:
 @pytest.fixture(scope="module")
 def own_server(metrics_port: int) -> Generator[ServerProcess]:
     """A server of this module's own, with worker, metrics and the most talkative log."""
-    folder = Path(tempfile.mkdtemp(prefix="jl-"))
-    folder.chmod(0o711)
-    process = ServerProcess(
-        folder,
-        arguments=("--processes", "2"),
-        environment={
-            "FULFILLMENT_LOG_LEVEL": "debug",
-            "FULFILLMENT_METRICS_PORT": str(metrics_port),
-            "FULFILLMENT_WEBHOOK_RETRY_SECONDS": "0,1,1",
-        },
-    )
-    process.start()
-    try:
+    settings = {
+        "FULFILLMENT_LOG_LEVEL": "debug",
+        "FULFILLMENT_METRICS_PORT": str(metrics_port),
+        "FULFILLMENT_WEBHOOK_RETRY_SECONDS": "0,1,1",
+    }
+    with serving("--processes", "2", **settings) as process:
         yield process
-    finally:
-        process.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def walk(server: ServerProcess, receiver_url: str) -> list[str]:

@@ -8,7 +8,8 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from fulfillment.app import create_app, make_env
+from fulfillment.app import create_app
+from fulfillment.infra.composing import make_env
 from fulfillment.infra.settings import Settings
 from fulfillment.infra.web import Front
 

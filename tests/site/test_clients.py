@@ -5,38 +5,17 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 from authlib.integrations.requests_client import OAuth2Session
 
 from tests.serving import ServerProcess
+from tests.world import a_line, an_order
 
 TYPESCRIPT = Path(__file__).parents[2] / "examples" / "typescript"
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "typescript.md"
+EPA = 77123129891
 OFFLINE = ("ENOTFOUND", "ECONNREFUSED", "EAI_AGAIN", "ETIMEDOUT", "ENETUNREACH", "ECONNRESET", "E403", "E404")
-
-
-def an_order() -> dict[str, Any]:
-    """Return a body of createOrder."""
-    return {
-        "customer": {
-            "sourceId": "1234567890",
-            "firstName": "John",
-            "lastName": "Doe",
-            "address": {"line1": "437 Lytton Ave", "city": "Palo Alto", "state": "CA", "zipCode": "94301"},
-        },
-        "daysSupply": 30,
-        "lineItems": [
-            {
-                "productId": 77123129891,
-                "quantity": 2,
-                "packDescription": "Whole Body Wellness",
-                "administration": {"morning": 1, "afternoon": 0, "evening": 1, "sleep": 0},
-            }
-        ],
-        "shippingMethod": "STANDARD",
-    }
 
 
 def test_authlib_completes_an_order(server: ServerProcess):
@@ -44,7 +23,9 @@ def test_authlib_completes_an_order(server: ServerProcess):
     demo = server.demo
     with OAuth2Session(demo["client_id"], demo["client_secret"]) as session:
         session.fetch_token(demo["token_url"], grant_type="client_credentials")
-        made = session.post(f"{demo['api_url']}/orders", json=an_order(), headers={"Idempotency-Key": "authlib-1"})
+        made = session.post(
+            f"{demo['api_url']}/orders", json=an_order(a_line(EPA)), headers={"Idempotency-Key": "authlib-1"}
+        )
         order_id = made.json()["id"]
         moved = session.post(f"{demo['api_url']}/sandbox/orders/{order_id}/advance", json={"to": "SHIPPED"})
         read = session.get(f"{demo['api_url']}/orders/{order_id}").json()

@@ -34,8 +34,8 @@ async def opened(data_dir: Path | None, database_url: str | None) -> AsyncGenera
     """Give an Env over the database of the options."""
     from pydantic import SecretStr
 
-    from fulfillment.app import make_env
     from fulfillment.infra import clock
+    from fulfillment.infra.composing import make_env
     from fulfillment.infra.postgres import EmbeddedPostgres
 
     settings = settings_module.load(data_dir=data_dir, database_url=database_url)

@@ -38,8 +38,9 @@ def openapi(*, form: Annotated[Literal["yaml", "json"], Parameter(name="--format
     """Print the API's OpenAPI document."""
     from pydantic import SecretStr
 
-    from fulfillment.app import create_app, make_env
+    from fulfillment.app import create_app
     from fulfillment.contract import document
+    from fulfillment.infra.composing import make_env
 
     settings = settings_module.load().model_copy(update={"database_url": SecretStr("postgresql:///unused")})
     served = dict(create_app(make_env(settings)).document)

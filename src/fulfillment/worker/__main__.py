@@ -9,16 +9,13 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Final
 
 from fulfillment.infra import clock, logs, telemetry
 from fulfillment.infra import settings as settings_module
-from fulfillment.infra.caches import Caches
-from fulfillment.infra.db import Database
+from fulfillment.infra.composing import make_env
 from fulfillment.infra.env import Env
 from fulfillment.infra.exposing import exposing
 from fulfillment.infra.metrics import metrics_of
-from fulfillment.infra.secrets import Secrets, load_or_create
 from fulfillment.infra.settings import Settings
 from fulfillment.webhooks import sending
 from fulfillment.webhooks.delivering import Deliverer
@@ -27,26 +24,7 @@ from fulfillment.worker.jobs import JOBS
 from fulfillment.worker.loop import run_forever
 from fulfillment.worker.measuring import questions
 
-_SECRETS: Final = ("token_keys", "data_keys", "pepper", "cursor_key")
 _log = logging.getLogger(__name__)
-
-
-def make_env(settings: Settings) -> Env:
-    """Return the Env of *settings*, whose database_url must be set."""
-    if settings.database_url is None:
-        raise ValueError("FULFILLMENT_DATABASE_URL is not set; `fulfillment serve` sets it for its processes")
-    db = Database(
-        settings.database_url.get_secret_value(),
-        size=settings.pool_size,
-        timeout_seconds=settings.database_timeout_seconds,
-        prepared_statements=settings.prepared_statements,
-    )
-    given = {name: getattr(settings, name) for name in _SECRETS}
-    if all(value is not None for value in given.values()):
-        secrets = Secrets.from_settings_values(**{name: value.get_secret_value() for name, value in given.items()})
-    else:
-        secrets = load_or_create(settings.data_dir / "secrets.json")
-    return Env(settings, db, Caches(db), secrets, clock.DatabaseClock())
 
 
 async def work(env: Env, stopping: asyncio.Event, ready: Callable[[], None]) -> None:

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from fastapi import Depends, Query, Request, Response
 
-from fulfillment.infra import audit
 from fulfillment.infra.cursors import Listing, cursors_of, link_headers, read_page, to_page
 from fulfillment.infra.db import ALL_TENANTS
 from fulfillment.infra.web import Call
@@ -17,6 +16,7 @@ from fulfillment.kernel.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
 from fulfillment.oauth.http import CallDep, EnvDep, OperatorDep
 from fulfillment.orders.domain import HoldNotFound, OrderNotFound
 from fulfillment.warehouse.domain import Actor, BatchNotFound
+from fulfillment.warehouse.service.locking import record
 
 T = TypeVar("T")
 
@@ -42,17 +42,7 @@ def noted(action: str, object_type: str, parameter: str | None = None) -> Any:
     async def note(request: Request, env: EnvDep, caller: OperatorDep, call: CallDep) -> None:
         object_id = _EVERY if parameter is None else _ID_OF[parameter](request.path_params[parameter])
         async with env.db.transaction(ALL_TENANTS) as tx:
-            await audit.record(
-                tx,
-                actor=caller.client_id,
-                action=action,
-                object_type=object_type,
-                object_id=object_id,
-                before=None,
-                after=None,
-                request_id=call.request_id,
-                at=env.now(),
-            )
+            await record(tx, actor_of(call, caller), action, object_type, object_id, None, None, env.now())
 
     return Depends(note)
 

@@ -37,10 +37,7 @@ async def get_order(env: Env, order_id: str) -> OperatorOrder:
         OrderNotFound: There is none.
     """
     async with env.db.reading(ALL_TENANTS) as tx:
-        found = await operating.select_orders(tx, [order_id])
-        if order_id not in found:
-            raise OrderNotFound("There is no order with this id.")
-        return (await _viewed(tx, [found[order_id]]))[0]
+        return (await _viewed(tx, [await _order(tx, order_id)]))[0]
 
 
 async def list_orders(env: Env, wanted: Filter, request: PageRequest) -> Sequence[OperatorOrder]:
@@ -56,10 +53,7 @@ async def packs_of_order(env: Env, order_id: str) -> tuple[Sequence[Pack], Mappi
         OrderNotFound: There is none.
     """
     async with env.db.reading(ALL_TENANTS) as tx:
-        found = await operating.select_orders(tx, [order_id])
-        if order_id not in found:
-            raise OrderNotFound("There is no order with this id.")
-        order = found[order_id]
+        order = await _order(tx, order_id)
         uses = await uses_of(tx, [order_id])
         confirmed = await queries.select_confirmations(tx, [order_id])
     packs = packing.packs_of(order_id, contents(order), order.days_supply, uses[order_id])
@@ -101,6 +95,13 @@ def pack_count(held: Sequence[Content], days: int) -> int:
     """Return how many packs an order makes, what goes beside them included."""
     slots = sum(any(content.slots[place] for content in held) for place in range(len(packing.SLOTS)))
     return slots * days + sum(content.external for content in held)
+
+
+async def _order(tx: ReadTx, order_id: str) -> Order:
+    found = await operating.select_orders(tx, [order_id])
+    if order_id not in found:
+        raise OrderNotFound("There is no order with this id.")
+    return found[order_id]
 
 
 async def _viewed(tx: ReadTx, found: Sequence[Order]) -> list[OperatorOrder]:
