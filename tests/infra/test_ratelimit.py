@@ -52,6 +52,15 @@ async def test_the_limit_holds_over_processes(processes: list[Env]) -> None:
     assert 120 <= sum(passed) <= 120 + seconds * 2 + 1
 
 
+async def test_a_clock_that_is_set_back_refuses_nobody(processes: list[Env]) -> None:
+    """A partner that had used up its limit when the database's clock was set back an hour has a whole one again."""
+    await taken(Limiter(processes[0]), "back", 200)
+    async with processes[0].db.transaction("*") as tx:  # as if an hour later had been written
+        await tx.execute("UPDATE rate_limits SET full_at = full_at + 3600 WHERE key LIKE 'back%%'")
+
+    assert await taken(Limiter(processes[1]), "back", 200) >= 120
+
+
 async def test_the_margin(processes: list[Env]) -> None:
     """What one process holds unspent, a twentieth of the limit at most, is all that the other can miss."""
     first, second = (Limiter(env) for env in processes)

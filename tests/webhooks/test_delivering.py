@@ -631,3 +631,29 @@ def _move(env: Env, **delta: float) -> None:
 
 def _with(env: Env, **changes: Any) -> Env:
     return replace(env, settings=env.settings.model_copy(update=changes))
+
+
+async def test_a_clock_that_is_set_back_delays_nothing(env: Env, clock: Clock):
+    """What was announced just before the clock was set back an hour is delivered at once, in its order."""
+    with Receiver(answering()) as receiver:
+        stage = await Stage.with_receiver(env, receiver.url)
+        order = stage.new_order()
+        async with stage.engine() as engine:
+            await engine.drain()
+            await stage.happen(order)
+            clock.move(hours=-1)
+            await stage.happen(order)
+
+            assert await engine.drain() == 2
+
+    assert orders_of(receiver) == [(order, "1"), (order, "2")]
+
+
+async def test_a_clock_that_was_set_back_before_the_start_delays_nothing(env: Env, clock: Clock):
+    """An engine that is started after the clock was set back finds what was announced before."""
+    with Receiver(answering()) as receiver:
+        stage = await Stage.with_receiver(env, receiver.url)
+        await stage.happen(stage.new_order())
+        clock.move(hours=-1)
+
+        assert await stage.deliver() == 1

@@ -31,13 +31,16 @@ _NAME: Final = "infra.ratelimit"
 _log = logging.getLogger(__name__)
 
 # How many of the asked requests fit is decided and taken at once. The statement's own moment is the database's, so
-# processes whose clocks differ agree.
+# processes whose clocks differ agree. A bucket that is full far beyond the window was filled on a clock that has since
+# been set back: it is an empty one, or its partner would be refused until the clock is there again.
 TAKE: Final[LiteralString] = """
 INSERT INTO rate_limits AS bucket (key, full_at, granted)
 VALUES (%(key)s, extract(epoch FROM statement_timestamp())::float8 + %(amount)s * %(cost)s::float8, %(amount)s)
     ON CONFLICT (key) DO UPDATE SET (full_at, granted) = (
        SELECT base.at + fits.amount * %(cost)s::float8, fits.amount
-         FROM (SELECT greatest(bucket.full_at - %(back)s * %(cost)s::float8,
+         FROM (SELECT greatest(CASE WHEN bucket.full_at
+                                         < extract(epoch FROM statement_timestamp())::float8 + 2 * %(window)s::float8
+                                    THEN bucket.full_at - %(back)s * %(cost)s::float8 END,
                                extract(epoch FROM statement_timestamp())::float8) AS at) AS base
         CROSS JOIN LATERAL (
           SELECT greatest(0, least(%(amount)s::int, floor(

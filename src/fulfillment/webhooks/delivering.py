@@ -83,6 +83,7 @@ class Deliverer:
         self._later: dict[str, datetime] = {}  # by the id of an unsent one that is to be late: when it may leave
         self._failing: set[str] = set()  # partners with failures since the last parking
         self._parked_at = time.monotonic()
+        self._latest: datetime | None = None  # moment of the last claim
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -204,6 +205,9 @@ class Deliverer:
             await queries.park(tx, sorted(self._failing), now, _PARK_LIMIT)
             self._failing.clear()
             self._parked_at = time.monotonic()
+        if self._latest is None or now < self._latest:  # the clock may have been set back while nothing ran
+            await queries.hasten(tx, now, self._only)
+        self._latest = now
         return await queries.claim(tx, now=now, lease=now + self._lease, **self._rooms())
 
     def _rooms(self) -> dict[str, object]:

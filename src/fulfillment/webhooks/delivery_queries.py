@@ -182,11 +182,25 @@ WITH blocked AS (
 UPDATE webhook_deliveries AS parked SET due_at = locked.due_at FROM locked WHERE parked.ctid = locked.place
 """
 
+# What was made on a clock that has since been set back would wait until it is that late again.
+HASTEN: Final = """
+UPDATE webhook_deliveries SET due_at = %(now)s WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM webhook_deliveries
+   WHERE status = 'PENDING' AND due_at > %(now)s AND created_at > %(now)s AND NOT on_clock
+     AND (%(only)s::text IS NULL OR partner_id = %(only)s)
+     FOR UPDATE SKIP LOCKED))
+"""
+
 SELECT_UNDER_WAY: Final = """
 SELECT EXISTS (
   SELECT FROM webhook_deliveries
    WHERE partner_id = %(partner_id)s AND status = 'PENDING' AND leased_until > %(now)s) AS found
 """
+
+
+async def hasten(tx: Tx, now: datetime, only: str | None) -> None:
+    """Make due what was made later than *now*, of all partners or of one."""
+    await tx.execute(HASTEN, now=now, only=only)
 
 
 async def claim(tx: Tx, *, now: datetime, lease: datetime, **rooms: object) -> list[Claimed]:
