@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends
 
 from fulfillment.infra.env import Env
 from fulfillment.infra.web import StrictRoute
@@ -11,14 +11,10 @@ from fulfillment.oauth.http import CallDep, EnvDep, OperatorDep
 from fulfillment.warehouse import wire
 from fulfillment.warehouse.domain import Result
 from fulfillment.warehouse.routes.common import (
-    LIMIT,
-    Cursor,
-    Direction,
-    Limit,
+    PagesDep,
     actor_of,
     batch_id_of,
     no_store,
-    page_of,
 )
 from fulfillment.warehouse.service import batching
 
@@ -46,17 +42,11 @@ async def create_batch(
 async def list_batches(
     env: EnvDep,
     caller: OperatorDep,
-    call: CallDep,
-    response: Response,
-    limit: Limit = LIMIT,
-    cursor: Cursor = None,
-    direction: Direction = None,
+    pages: PagesDep,
 ) -> wire.BatchPage:
     """Return a page of batches, newest first."""
-    del caller, limit, cursor, direction
-    found, after = await page_of(
-        call, response, {}, lambda request: batching.list_batches(env, request), lambda batch: batch.id
-    )
+    del caller
+    found, after = await pages.read({}, lambda request: batching.list_batches(env, request), lambda batch: batch.id)
     return wire.BatchPage(batches=[wire.BatchOut.of(batch) for batch in found], cursor=after)
 
 
@@ -79,18 +69,12 @@ async def pack_list(
     batchId: str,  # noqa: N803
     env: EnvDep,
     caller: OperatorDep,
-    call: CallDep,
-    response: Response,
-    limit: Limit = LIMIT,
-    cursor: Cursor = None,
-    direction: Direction = None,
+    pages: PagesDep,
 ) -> wire.PackListPage:
     """Return a page of the batch's orders with their packs: per order, per day, per time of day."""
-    del caller, limit, cursor, direction
+    del caller
     batch_id = batch_id_of(batchId)
-    found, after = await page_of(
-        call,
-        response,
+    found, after = await pages.read(
         {},
         lambda request: batching.pack_list(env, batch_id, request),
         lambda packed: packed.order.id,

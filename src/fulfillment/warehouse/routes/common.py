@@ -20,10 +20,9 @@ from fulfillment.warehouse.service.locking import record
 
 T = TypeVar("T")
 
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
-Cursor = Annotated[str | None, Query(max_length=2000)]
-Direction = Annotated[Literal["next", "previous"] | None, Query()]
-LIMIT: Final = DEFAULT_LIMIT
+_Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
+_Cursor = Annotated[str | None, Query(max_length=2000)]
+_Direction = Annotated[Literal["next", "previous"] | None, Query()]
 _ID: Final = re.compile(r"[0-9A-Za-z]{27}")
 
 
@@ -93,31 +92,47 @@ _EVERY: Final = "*"
 _ID_OF: Final[Mapping[str, Callable[[str], str]]] = {"orderId": order_id_of, "batchId": batch_id_of}
 
 
-async def page_of(
-    call: Call,
-    response: Response,
-    filters: Mapping[str, str],
-    fetch: Callable[[PageRequest], Awaitable[Sequence[T]]],
-    key_of: Callable[[T], str],
-) -> tuple[Sequence[T], str | None]:
-    """Return a page's items and the cursor that goes on; the Link header names its neighbours.
+class Pages:
+    """A list as it is asked for, page by page; its Link header names a page's neighbours."""
 
-    Args:
-        filters: As given in the query, without limit, cursor and direction.
-        fetch: Reads one item more than the page's limit.
+    def __init__(
+        self,
+        call: CallDep,
+        response: Response,
+        limit: _Limit = DEFAULT_LIMIT,
+        cursor: _Cursor = None,
+        direction: _Direction = None,
+    ) -> None:
+        del limit, cursor, direction  # declared for the document, and read from the query as it came
+        self._call, self._response = call, response
 
-    Raises:
-        InvalidCursor: The cursor is not of this list with these filters.
-    """
-    path = str(call.scope["path"])
-    query = call.query(("limit", "cursor", "direction", *filters))
-    listing, key = Listing(path, "*", filters), call.env.secrets.cursor_key
-    request = read_page(query, key, listing)
-    page = to_page(await fetch(request), request, lambda item: (key_of(item),))
-    cursor, links = cursors_of(page, request, key, listing)
-    for name, value in link_headers(call.env.settings.base_url + path, links):
-        response.headers[name.decode()] = value.decode()
-    return page.items, cursor
+    async def read(
+        self,
+        filters: Mapping[str, str],
+        fetch: Callable[[PageRequest], Awaitable[Sequence[T]]],
+        key_of: Callable[[T], str],
+    ) -> tuple[Sequence[T], str | None]:
+        """Return a page's items and the cursor that goes on.
+
+        Args:
+            filters: As given in the query, without limit, cursor and direction.
+            fetch: Reads one item more than the page's limit.
+
+        Raises:
+            InvalidCursor: The cursor is not of this list with these filters.
+        """
+        env, path = self._call.env, str(self._call.scope["path"])
+        query = self._call.query(("limit", "cursor", "direction", *filters))
+        listing, key = Listing(path, "*", filters), env.secrets.cursor_key
+        request = read_page(query, key, listing)
+        page = to_page(await fetch(request), request, lambda item: (key_of(item),))
+        cursor, links = cursors_of(page, request, key, listing)
+        for name, value in link_headers(env.settings.base_url + path, links):
+            self._response.headers[name.decode()] = value.decode()
+        return page.items, cursor
+
+
+PagesDep = Annotated[Pages, Depends()]
 
 
 async def no_store(response: Response) -> None:

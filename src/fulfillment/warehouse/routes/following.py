@@ -2,14 +2,14 @@
 
 from typing import Annotated, Final, cast
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request
 
 from fulfillment.infra import jsontext
 from fulfillment.infra.web import StrictRoute, check_content_type
 from fulfillment.oauth.http import CallDep, EnvDep, OperatorDep, operator_caller
 from fulfillment.shipping.inbound import TrackingEventInvalid
 from fulfillment.warehouse import wire
-from fulfillment.warehouse.routes.common import LIMIT, Cursor, Direction, Limit, no_store, page_of
+from fulfillment.warehouse.routes.common import PagesDep, no_store
 from fulfillment.warehouse.service import following, reading
 
 router: Final = APIRouter(
@@ -54,24 +54,18 @@ async def receive_tracking(request: Request, env: EnvDep, call: CallDep) -> wire
 async def audit_log(
     env: EnvDep,
     caller: OperatorDep,
-    call: CallDep,
-    response: Response,
+    pages: PagesDep,
     objectType: _Word = None,  # noqa: N803
     objectId: _Word = None,  # noqa: N803
     actor: _Word = None,
-    limit: Limit = LIMIT,
-    cursor: Cursor = None,
-    direction: Direction = None,
 ) -> wire.AuditPage:
     """Return a page of the audit log, newest first: who did what to which object, before and after."""
-    del caller, limit, cursor, direction
+    del caller
     given = {"objectType": objectType, "objectId": objectId, "actor": actor}
     filters = {name: value for name, value in given.items() if value is not None}
-    found, after = await page_of(
-        call,
-        response,
+    found, after = await pages.read(
         filters,
-        lambda page: reading.list_audit(env, page, object_type=objectType, object_id=objectId, actor=actor),
+        lambda request: reading.list_audit(env, request, object_type=objectType, object_id=objectId, actor=actor),
         lambda entry: str(entry["id"]),
     )
     return wire.AuditPage(entries=[wire.AuditOut.of(entry) for entry in found], cursor=after)

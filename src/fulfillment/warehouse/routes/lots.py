@@ -9,14 +9,10 @@ from fulfillment.inventory.domain import LotState
 from fulfillment.oauth.http import CallDep, EnvDep, OperatorDep
 from fulfillment.warehouse import recalls, wire
 from fulfillment.warehouse.routes.common import (
-    LIMIT,
-    Cursor,
-    Direction,
-    Limit,
+    PagesDep,
     actor_of,
     lot_id_of,
     no_store,
-    page_of,
 )
 from fulfillment.warehouse.service import recalling, stocking
 
@@ -44,20 +40,14 @@ async def receive_lot(body: wire.LotIn, env: EnvDep, caller: OperatorDep, call: 
 async def list_lots(
     env: EnvDep,
     caller: OperatorDep,
-    call: CallDep,
-    response: Response,
+    pages: PagesDep,
     productId: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,  # noqa: N803
     state: LotState | None = None,
-    limit: Limit = LIMIT,
-    cursor: Cursor = None,
-    direction: Direction = None,
 ) -> wire.LotPage:
     """Return a page of lots, newest first."""
-    del caller, limit, cursor, direction
+    del caller
     filters = {name: str(value) for name, value in (("productId", productId), ("state", state)) if value is not None}
-    found, after = await page_of(
-        call,
-        response,
+    found, after = await pages.read(
         filters,
         lambda request: stocking.list_lots(env, request, product_id=productId, state=state),
         lambda lot: lot.id,
@@ -77,18 +67,12 @@ async def list_movements(
     lotId: str,  # noqa: N803
     env: EnvDep,
     caller: OperatorDep,
-    call: CallDep,
-    response: Response,
-    limit: Limit = LIMIT,
-    cursor: Cursor = None,
-    direction: Direction = None,
+    pages: PagesDep,
 ) -> wire.MovementPage:
     """Return a page of the lot's ledger, newest first."""
-    del caller, limit, cursor, direction
+    del caller
     lot_id = lot_id_of(lotId)
-    found, after = await page_of(
-        call,
-        response,
+    found, after = await pages.read(
         {},
         lambda request: stocking.list_movements(env, lot_id, request),
         lambda movement: movement.id,

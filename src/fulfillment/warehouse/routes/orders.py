@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query
 
 from fulfillment.infra.web import StrictRoute
 from fulfillment.oauth.http import CallDep, EnvDep, OperatorDep
@@ -11,16 +11,12 @@ from fulfillment.orders.operating import Filter
 from fulfillment.warehouse import parcels, wire
 from fulfillment.warehouse.domain import LabelAsk
 from fulfillment.warehouse.routes.common import (
-    LIMIT,
-    Cursor,
-    Direction,
-    Limit,
+    PagesDep,
     actor_of,
     hold_id_of,
     no_store,
     noted,
     order_id_of,
-    page_of,
 )
 from fulfillment.warehouse.service import holding, reading, recalling, repicking, stepping
 
@@ -37,23 +33,18 @@ async def list_orders(
     env: EnvDep,
     caller: OperatorDep,
     call: CallDep,
-    response: Response,
+    pages: PagesDep,
     status: OrderStatus | None = None,
     held: bool | None = None,
     due: Annotated[bool | None, Query(description="Only what may be released now")] = None,
     partner: Annotated[str | None, Query(pattern=r"^[0-9A-Za-z]{27}$")] = None,
-    limit: Limit = LIMIT,
-    cursor: Cursor = None,
-    direction: Direction = None,
 ) -> wire.OperatorOrderPage:
     """Return a page of all partners' orders, newest first."""
-    del caller, limit, cursor, direction
+    del caller
     wanted = Filter(partner, status.value if status else None, held, env.now() if due else None)
     given = {"status": status, "held": held, "due": due, "partner": partner}
     filters = {name: call.query(_PARAMETERS)[name] for name, value in given.items() if value is not None}
-    found, after = await page_of(
-        call,
-        response,
+    found, after = await pages.read(
         filters,
         lambda request: reading.list_orders(env, wanted, request),
         lambda viewed: viewed.order.id,
