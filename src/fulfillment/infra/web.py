@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, cast
 from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
+from fastapi.dependencies.utils import get_flat_dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
@@ -368,7 +369,7 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the handler around FastAPI's own."""
         handle = super().get_route_handler()
-        known = frozenset(parameter.alias for parameter in self.dependant.query_params)
+        known = frozenset(parameter.alias for parameter in get_flat_dependant(self.dependant).query_params)
         reads_json = self.body_field is not None
 
         async def strict(request: Request) -> Response:
