@@ -4,13 +4,13 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
-from fastapi.dependencies.utils import get_flat_dependant
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
@@ -369,7 +369,7 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the handler around FastAPI's own."""
         handle = super().get_route_handler()
-        known = frozenset(parameter.alias for parameter in get_flat_dependant(self.dependant).query_params)
+        known = frozenset(_parameters(self.dependant))
         reads_json = self.body_field is not None
 
         async def strict(request: Request) -> Response:
@@ -388,6 +388,13 @@ class StrictRoute(APIRoute):
             return await handle(asked)
 
         return strict
+
+
+def _parameters(asked: Dependant) -> Iterator[str]:
+    """Yield the names of the query's parameters, those of dependencies too."""
+    yield from (parameter.alias for parameter in asked.query_params)
+    for dependency in asked.dependencies:
+        yield from _parameters(dependency)
 
 
 def _template(path: str, route: str) -> str:
