@@ -17,7 +17,7 @@ import stripe
 from fulfillment.infra.env import Env
 from fulfillment.infra.settings import Settings
 from fulfillment.partners import service as partners
-from fulfillment.webhooks import delivery_queries
+from fulfillment.webhooks import delivering, delivery_queries
 from fulfillment.webhooks import service as webhooks
 from fulfillment.webhooks.delivering import deliver_due
 from fulfillment.webhooks.signing import standard_secret
@@ -647,6 +647,24 @@ async def test_a_clock_that_is_set_back_delays_nothing(env: Env, clock: Clock):
             assert await engine.drain() == 2
 
     assert orders_of(receiver) == [(order, "1"), (order, "2")]
+
+
+async def test_what_is_committed_after_the_clock_was_set_back_is_found(
+    env: Env, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    """A transaction that began before and commits after that is looked for once more, some seconds later."""
+    monkeypatch.setattr(delivering, "_LATE_SECONDS", 0.1)
+    with Receiver(answering()) as receiver:
+        stage = await Stage.with_receiver(env, receiver.url)
+        async with stage.engine() as engine:
+            await engine.drain()
+            before = env.now()
+            clock.move(hours=-1)
+            assert await engine.drain() == 0
+            await stage.happen(stage.new_order(), created_at=before)
+            await asyncio.sleep(0.2)
+
+            assert await engine.drain() == 1
 
 
 async def test_a_clock_that_was_set_back_before_the_start_delays_nothing(env: Env, clock: Clock):

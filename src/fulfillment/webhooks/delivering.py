@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections import deque
@@ -30,6 +31,7 @@ _PARK_SECONDS: Final = 5.0
 _PARK_LIMIT: Final = 2000
 _IDLE_SECONDS: Final = 30.0  # after that a partner's lane is forgotten
 _FAULT_SECONDS: Final = 1.0
+_LATE_SECONDS: Final = 10.0  # longer than any transaction that announces
 _RETRY_SECONDS: Final = 0.2  # after the database failed
 _WEIGHT: Final = 0.2  # of the newest duration in a lane's average
 _AHEAD: Final = 3  # batches held for a fast receiver: what it takes while the next transaction runs must not run out
@@ -84,6 +86,7 @@ class Deliverer:
         self._failing: set[str] = set()  # partners with failures since the last parking
         self._parked_at = time.monotonic()
         self._latest: datetime | None = None  # moment of the last claim
+        self._late_at = math.inf  # monotonic: when what began before the clock was set back is committed
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -205,8 +208,10 @@ class Deliverer:
             await queries.park(tx, sorted(self._failing), now, _PARK_LIMIT)
             self._failing.clear()
             self._parked_at = time.monotonic()
-        if self._latest is None or now < self._latest:  # the clock may have been set back while nothing ran
+        set_back = self._latest is None or now < self._latest  # or while nothing ran
+        if set_back or time.monotonic() > self._late_at:
             await queries.hasten(tx, now, self._only)
+            self._late_at = time.monotonic() + _LATE_SECONDS if set_back else math.inf
         self._latest = now
         return await queries.claim(tx, now=now, lease=now + self._lease, **self._rooms())
 
