@@ -96,10 +96,12 @@ def _schemathesis_run(court: Court, server: ServerProcess, who: str, paths: str,
         *("--url", server.url + "/v1", "--header", f"Authorization: {token}"),
         *("--checks", "all", "--phases", "coverage,fuzzing,stateful", "--mode", "all"),
         *("--max-examples", str(_EXAMPLES), "--max-time", str(court.schemathesis_seconds), "--seed", str(seed)),
-        # A list of events that waits for one takes up to 30 seconds.
+        # A list of events that waits for one takes up to 30 seconds, which is no slow answer.
         *(
             "--request-timeout",
             "45",
+            "--max-response-time",
+            "40",
             "--workers",
             "1",
             "--generation-allow-x00",
