@@ -26,6 +26,7 @@ from tests.chaos import (
     recovery,
     rolling,
     rotation,
+    setting,
     slow_clients,
     soak,
     upgrade,
@@ -135,6 +136,7 @@ _LONGER: Final[Mapping[str, tuple[str, Act]]] = {
         "Lists read while they grow",
         lambda given: paging.play(given.seed, given.orders, shows_mutants=not given.verdicts),
     ),
+    "setting": ("Clocks that are set", lambda given: setting.play(given.seed, given.patience)),
     "rows": ("Hot rows", lambda given: hot_rows.play(given.seed)),
 }
 

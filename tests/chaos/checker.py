@@ -99,7 +99,7 @@ def examine(stage: Stage, journal: Journal, arrivals: list[Arrival]) -> list[Ver
         _acknowledged_changes(stage, journal),
         _events(stage, arrivals),
         _delivered(stage, arrivals),
-        _in_order(arrivals),
+        in_order(arrivals),
         _signed(stage.partners, arrivals),
         _tenants(stage, arrivals),
     ]
@@ -262,7 +262,8 @@ def _delivered(stage: Stage, arrivals: list[Arrival]) -> Verdict:
     return Verdict("I7", "every event is delivered", f"{len(arrivals)} arrivals, {twice} accepted again", wrong)
 
 
-def _in_order(arrivals: Iterable[Arrival]) -> Verdict:
+def in_order(arrivals: Iterable[Arrival]) -> Verdict:
+    """Compare the order in which an order's events arrived first with their numbers."""
     first: dict[str, Arrival] = {}
     for one in arrivals:
         first.setdefault(one.event_id, one)

@@ -23,10 +23,11 @@ import httpx2
 import psycopg
 from pydantic import SecretStr
 
-from fulfillment.app import make_env
 from fulfillment.catalog import service as catalog
 from fulfillment.catalog.domain import NewProduct, ProductStatus
 from fulfillment.infra import settings as settings_module
+from fulfillment.infra.clock import DatabaseClock
+from fulfillment.infra.composing import make_env
 from fulfillment.infra.db import ALL_TENANTS
 from fulfillment.infra.env import Env
 from fulfillment.infra.postgres import EmbeddedPostgres
@@ -198,7 +199,13 @@ class Office:
 
     async def _make(self, dsn: str, data_dir: Path, base_url: str) -> Env:
         loaded = settings_module.load(data_dir=data_dir, public_url=base_url)
-        return make_env(loaded.model_copy(update={"database_url": SecretStr(dsn), "pool_size": 4}))
+        env = make_env(loaded.model_copy(update={"database_url": SecretStr(dsn), "pool_size": 4}))
+        await _follow_clock(env)
+        return env
+
+    def follow_clock(self) -> None:
+        """Take the database's time, which may be another than ours."""
+        self.run(_follow_clock(self._env))
 
     def close(self) -> None:
         """Close its connections."""
@@ -309,24 +316,28 @@ class Stage:
 
     def skew_api(self, offset: str) -> str:
         """Start one more API process whose clock is off, such as "+1h", and return where it is reached."""
+        return self.add_api(_skewed(offset))
+
+    def skew_worker(self, offset: str) -> None:
+        """Start one more worker whose clock is off."""
+        self.add_worker(_skewed(offset))
+
+    def add_api(self, more: dict[str, str]) -> str:
+        """Start one more API process, with *more* in its environment, and return where it is reached."""
         port = free_port()
-        self._skewed("fulfillment.app", offset, {"FULFILLMENT_PORT": str(port), "FULFILLMENT_HOST": "127.0.0.1"})
+        self._add("fulfillment.app", {"FULFILLMENT_PORT": str(port), "FULFILLMENT_HOST": "127.0.0.1"} | more)
         url = f"http://127.0.0.1:{port}"
         self._wait_for(url)
         return url
 
-    def skew_worker(self, offset: str) -> None:
-        """Start one more worker whose clock is off."""
-        self._skewed("fulfillment.worker", offset, {})
+    def add_worker(self, more: dict[str, str]) -> None:
+        """Start one more worker, with *more* in its environment."""
+        self._add("fulfillment.worker", more)
 
-    def _skewed(self, module: str, offset: str, more: dict[str, str]) -> None:
+    def _add(self, module: str, more: dict[str, str]) -> None:
         variables = self.server.variables | {
             "FULFILLMENT_DATABASE_URL": self.database.app_dsn,
             "FULFILLMENT_DATA_DIR": str(self.data_dir),
-            "LD_PRELOAD": str(FAKETIME),
-            "FAKETIME": offset,
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else waits for Python's lock last as long as the clock is fast
         }
         with (self.folder / "skewed.log").open("ab") as log:
             process = subprocess.Popen([sys.executable, "-m", module], stdout=log, stderr=log, env=variables | more)
@@ -367,6 +378,7 @@ class Stage:
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            env=self.server.variables,  # its clock, too
             preexec_fn=tied_to_parent(signal.SIGKILL),
         )
         assert self._receiver.stdout is not None
@@ -405,6 +417,20 @@ class Stage:
         umount = shutil.which("umount")
         if self.mounted and umount is not None:
             subprocess.run([umount, "-l", self.data_dir], check=False)
+
+
+async def _follow_clock(env: Env) -> None:
+    if isinstance(env.now, DatabaseClock):
+        await env.now.compare(env.db)
+
+
+def _skewed(offset: str) -> dict[str, str]:
+    return {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME": offset,
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else waits for Python's lock last as long as the clock is fast
+    }
 
 
 def folder_for(name: str) -> Path:
