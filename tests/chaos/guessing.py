@@ -20,7 +20,7 @@ from tests.chaos.checker import Verdict
 from tests.chaos.sockets import Got, Line, Traffic, a_request, allow_many_files, open_lines, slower
 from tests.chaos.stage import Stage, token_of
 
-SECONDS: Final = 30.0  # of guessing at one id, and again at many
+SECONDS: Final = 60.0  # of guessing at one id, and again at many
 SAMPLES: Final = 10_000  # of each kind
 _RATE: Final = 1000
 _LIMIT: Final = 30  # failures a minute of one client or address: the default

@@ -115,7 +115,8 @@ def _schemathesis_run(court: Court, server: ServerProcess, who: str, paths: str,
     seconds = court.schemathesis_seconds + 300
     done = subprocess.run(command, cwd=court.folder, capture_output=True, text=True, timeout=seconds, check=False)
     generated = re.search(r"([\d,]+) generated", done.stdout)
-    said = f"{generated[1] if generated else 'no'} cases"
+    links = re.search(r"API Links: +(\d+) covered / (\d+) selected", done.stdout)
+    said = f"{generated[1] if generated else 'no'} cases" + (f", {links[1]} of {links[2]} links" if links else "")
     return said, [] if done.returncode == 0 else [f"seed {seed}, {who}: {done.stdout[-3000:]}"]
 
 
