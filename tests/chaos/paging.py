@@ -34,6 +34,7 @@ _RATE: Final = 150.0  # orders a second: the shorter walks begin and end many ti
 _WRITERS: Final = 8
 _PRODUCT: Final = 88_500_000_000
 _MUTANTS_ORDERS: Final = 300
+_NEWEST: Final = "    newest = await service.list_newest("
 _CURSOR: Final = "        items, key_of(items[-1]) if more else None,"
 MUTANTS: Final = (
     Mutant(
@@ -47,6 +48,12 @@ MUTANTS: Final = (
         (("infra/cursors.py", _CURSOR, _CURSOR.replace("items[-1]", "items[-2 if len(items) > 1 else -1]")),),
         (),
         frozenset({"twice"}),
+    ),
+    Mutant(
+        "a page is shown as it was before",
+        (("orders/routes.py", _NEWEST, f"    if kept is not None:\n        return kept.answer\n{_NEWEST}"),),
+        (),
+        frozenset({"missed"}),
     ),
 )
 
