@@ -441,7 +441,7 @@ async def test_an_unexpected_fault_is_a_bare_500(
     from fulfillment.orders import service as orders
     from fulfillment.shipping import service as shipping
 
-    monkeypatch.setattr(orders, "list_orders", broken)
+    monkeypatch.setattr(orders, "list_newest", broken)
     monkeypatch.setattr(shipping, "get_methods", broken)
     transport = httpx2.ASGITransport(app=create_app(env))
     async with httpx2.AsyncClient(transport=transport, base_url="http://fulfillment.test") as api:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import socket
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -330,3 +331,101 @@ async def test_bodies_that_do_not_come_hold_no_place(
 
     assert [statuses(received) for received, _ in answers] == [[200]] * 5
     assert ended == [b"HTTP/1.1 400"]
+
+
+DOCUMENT = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"  # some hundred thousand bytes, for everybody
+
+
+async def _deaf(wire: Wire) -> socket.socket:
+    """Connect with the smallest buffer for answers that the kernel gives."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", wire.port))
+    return sock
+
+
+async def test_who_reads_nothing_is_ended_and_keeps_nobody_out(
+    dsns: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strangers that ask again and again and read nothing take no places, and end when their time to read is over."""
+    monkeypatch.setattr(protocol, "WRITE_SECONDS", 1.5)
+    monkeypatch.setattr(protocol, "SWEEP_SECONDS", 0.1)
+    loop = asyncio.get_running_loop()
+    async with module_env(dsns[0], tmp_path, max_in_flight=3) as env, serving(env) as wire:
+        deaf = [await _deaf(wire) for _ in range(6)]
+        began, asked, answers, ended = (
+            time.monotonic(),
+            dict.fromkeys(deaf, 0),
+            list[bytes](),
+            dict[socket.socket, float](),
+        )
+        while len(ended) < len(deaf) and time.monotonic() - began < 10:
+            for sock in deaf:
+                if sock not in ended:
+                    try:
+                        await asyncio.wait_for(loop.sock_sendall(sock, DOCUMENT), 0.05)
+                        asked[sock] += 1
+                    except TimeoutError:
+                        pass
+                    except OSError:
+                        ended[sock] = time.monotonic() - began
+            answers.append((await wire.send(GET + b"Connection: close\r\n\r\n"))[0])
+            answers.append((await wire.send(DOCUMENT[:-2] + b"Connection: close\r\n\r\n"))[0])
+            await asyncio.sleep(0.05)
+        for sock in deaf:
+            sock.close()
+
+    assert min(asked.values()) > 5
+    assert {status for answer in answers for status in statuses(answer)} == {200}
+    assert len(ended) == 6
+    assert max(ended.values()) < 5
+
+
+async def test_who_reads_slowly_gets_every_answer(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that asks three times at once and takes its time, but reads, gets three whole answers in order."""
+    monkeypatch.setattr(protocol, "WRITE_SECONDS", 0.6)
+    monkeypatch.setattr(protocol, "SWEEP_SECONDS", 0.1)
+    loop = asyncio.get_running_loop()
+    whole = (await wire.send(DOCUMENT[:-2] + b"Connection: close\r\n\r\n"))[0].partition(b"\r\n\r\n")[2]
+    sock = await _deaf(wire)
+    await loop.sock_sendall(sock, DOCUMENT + GET + b"\r\n" + DOCUMENT[:-2] + b"Connection: close\r\n\r\n")
+
+    received, began = b"", time.monotonic()
+    while chunk := await asyncio.wait_for(loop.sock_recv(sock, 16384), 5):
+        received += chunk
+        await asyncio.sleep(len(chunk) / 250_000)  # a quarter of a megabyte a second
+    sock.close()
+
+    assert statuses(received) == [200, 200, 200]
+    assert received.count(whole) == 2
+    assert received.endswith(whole)
+    assert time.monotonic() - began > 1.2
+
+
+async def test_connections_that_are_closing_make_no_room(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody is idle, who can't be sent an answer is not taken for idle: the limit holds for all who come."""
+
+    class Narrow(protocol.GuardedProtocol):
+        """With a small buffer in the kernel."""
+
+        max_connections = 4
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            super().connection_made(transport)
+
+    monkeypatch.setattr("fulfillment.app.GuardedProtocol", Narrow)
+    deaf = await _deaf(wire)
+    await asyncio.get_running_loop().sock_sendall(deaf, DOCUMENT)
+    begun = [await wire.open() for _ in range(3)]
+    for _, writer in begun:
+        writer.write(GET)
+    await asyncio.sleep(0.1)
+
+    answers = [(await wire.send(GET + b"\r\n", seconds=0.3))[0] for _ in range(10)]
+
+    assert [statuses(answer) for answer in answers] == [[503]] * 10
+    deaf.close()
+    for _, writer in begun:
+        writer.close()

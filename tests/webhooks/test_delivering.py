@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -14,12 +15,13 @@ import pytest
 import standardwebhooks
 import stripe
 
-from fulfillment.infra.env import Env
+from fulfillment.infra.db import DatabaseUnavailable
+from fulfillment.infra.env import Env, real_time
 from fulfillment.infra.settings import Settings
 from fulfillment.partners import service as partners
-from fulfillment.webhooks import delivering, delivery_queries
+from fulfillment.webhooks import delivering, delivery_queries, sending
 from fulfillment.webhooks import service as webhooks
-from fulfillment.webhooks.delivering import deliver_due
+from fulfillment.webhooks.delivering import Deliverer, Lane, deliver_due
 from fulfillment.webhooks.signing import standard_secret
 from tests import receivers
 from tests.conftest import Clock
@@ -433,6 +435,69 @@ async def test_after_twenty_failures_in_a_row_one_delivery_at_a_time_tries(env: 
     assert 20 <= first <= 20 + 31 + 1  # those under way at the twentieth, and one of a lease that was under way
     assert (await stage.endpoint())["failures"] == 0
     assert (await stage.statuses()).count("DELIVERED") >= 80 - first - 2
+
+
+async def test_what_a_failing_database_left_in_line_is_sent(env: Env, monkeypatch: pytest.MonkeyPatch):
+    """When the database goes away while many are in line, and one of them failed, the others are not forgotten."""
+    env = replace(env, now=real_time)
+    away = asyncio.Event()
+
+    async def nothing(*_: object) -> None:
+        raise DatabaseUnavailable("away")
+
+    with Receiver(answering()) as receiver:
+        stage = await Stage.with_receiver(env, receiver.url)
+        await stage.happen(*(stage.new_order() for _ in range(600)))
+        async with stage.engine() as engine:
+            stopping = asyncio.Event()
+            turn = engine.turn
+
+            async def turn_if_there() -> int:
+                if away.is_set():
+                    raise DatabaseUnavailable("away")
+                return await turn()
+
+            monkeypatch.setattr(engine, "turn", turn_if_there)
+            running = asyncio.create_task(engine.run(stopping))
+            async with asyncio.timeout(20):
+                while not (lane := _lane(engine, stage)) or len(lane.queue) < 100:
+                    await asyncio.sleep(0)
+            with monkeypatch.context() as patch:
+                patch.setattr(sending.Targets, "of", nothing)
+                away.set()
+                lane.failures = 1  # an answer of 500 on the way: the lane is held shorter from now on
+                await asyncio.sleep(0.3)
+                lane.failures = 1
+            away.clear()
+            async with asyncio.timeout(20):
+                while len(receiver.requests) < 600:  # those in hand come back when their leases end
+                    await asyncio.sleep(0.05)
+            stopping.set()
+            await asyncio.wait_for(running, 20)
+
+
+def _lane(engine: Deliverer, stage: Stage) -> Lane | None:
+    return engine._lanes.get(stage.partner_id)  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_what_is_discarded_says_nothing_about_the_receiver(env: Env):
+    """Deliveries whose events are no longer kept end unsent; the receiver is not taken to fail, and gets the rest."""
+    with Receiver(answering()) as receiver:
+        stage = await Stage.with_receiver(env, receiver.url)
+        await stage.happen(*(stage.new_order() for _ in range(60)))
+        async with env.db.transaction("*") as tx:
+            await tx.execute("DELETE FROM events WHERE partner_id = %(id)s", id=stage.partner_id)
+        await stage.happen(*(stage.new_order() for _ in range(3)))
+
+        attempts = await stage.deliver()
+
+    assert attempts == 3
+    assert Counter(await stage.statuses()) == {"DISCARDED": 60, "DELIVERED": 3}
+    assert len(receiver.requests) == 3
+    async with env.db.reading(stage.partner_id) as tx:
+        assert (
+            await tx.all("SELECT failures FROM webhook_endpoints WHERE partner_id = %(id)s", id=stage.partner_id) == []
+        )
 
 
 async def test_a_lease_that_ended_gives_the_delivery_back(env: Env):

@@ -64,6 +64,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.parser: Any  # the super class forgets it when the connection is lost
         self.cycle: RequestResponseCycle | None  # the newest request's  # pyright: ignore[reportIncompatibleVariableOverride]
         self.deadline = _NEVER  # on the loop's clock: when the connection ends
+        self.unread: float | None = None  # when it ends because the client does not take what is written; None: it does
         self._in_head = True  # waiting for, or inside, a request's head
         self._begun = False  # at least a byte of it is here
         self._fresh = False  # and that byte came with the last piece
@@ -162,6 +163,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
+        if self.unread is None:  # else when the answer has left
+            self._go_on()
+
+    def _go_on(self) -> None:
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
@@ -176,21 +181,30 @@ class GuardedProtocol(HttpToolsProtocol):
         self.deadline = self.loop.time() + seconds
 
     def pause_writing(self) -> None:
-        """Give the client a while to take what is there."""
+        """Give the client a while to take what is there. Until then nothing more is read: it can ask for no more."""
         super().pause_writing()
-        self.deadline = self.loop.time() + WRITE_SECONDS
+        self.unread = self.loop.time() + WRITE_SECONDS
+        self.flow.pause_reading()
 
     def resume_writing(self) -> None:
-        """Go on writing."""
+        """Go on."""
         super().resume_writing()
-        if self._unanswered():
-            self.deadline = _NEVER
-        else:
-            self._rest()
+        self.unread = None
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:
+            self._go_on()
+        elif not self.pipeline:
+            self.flow.resume_reading()
+
+    def is_over(self, now: float) -> bool:
+        """Return whether its time is over, on the loop's clock."""
+        return (self.deadline if self.unread is None else self.unread) <= now
 
     def expire(self) -> None:
         """End the connection: its time is over."""
-        if self.transport.is_closing() or self._unanswered():
+        self.deadline = self.loop.time() + CLOSE_SECONDS  # and then without waiting
+        if self.transport.is_closing() or self._unanswered() or self.unread is not None:
             self.transport.abort()  # the client does not take what we wrote: a close would wait for it
         elif self._in_head and self._begun:
             self._refuse(408)
@@ -204,7 +218,8 @@ class GuardedProtocol(HttpToolsProtocol):
     @property
     def idle(self) -> bool:
         """Whether nothing is under way."""
-        return not self._begun and self._in_head and self._unanswered() == 0
+        under_way = self._begun or not self._in_head or self._unanswered() or self.unread is not None
+        return not under_way and not self.transport.is_closing()
 
     def _make_room(self) -> bool:
         for other, _ in zip(self.connections, range(_LOOKED_AT), strict=False):
@@ -217,6 +232,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """Answer *status* and end the connection; where others wait for their answers, only end it after those."""
         self._refused = status
         self.deadline = self.loop.time() + CLOSE_SECONDS
+        if self.unread is not None:
+            self.unread = min(self.unread, self.deadline)
         cycle = self.cycle
         if self._unanswered() and not self._in_head:
             # It is a request's body that can't be read: its operation is told that nobody is there any more.
@@ -242,8 +259,7 @@ async def sweep(connections: "set[Any]") -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         now = loop.time()
-        for connection in [each for each in connections if each.deadline <= now]:
-            connection.deadline = now + CLOSE_SECONDS  # and then without waiting
+        for connection in [each for each in connections if each.is_over(now)]:
             connection.expire()
 
 

@@ -150,6 +150,7 @@ class Call:
     context: dict[str, object] = field(default_factory=dict[str, object])
     answer_headers: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
     last: bool = False  # the connection ends after the answer: this process is stopping
+    answered: bool = False  # the answer is on its way
 
     def header(self, name: bytes) -> bytes | None:
         """Return the value of a header (lower-case *name*), or None."""
@@ -457,7 +458,7 @@ class Front:
         try:
             status = await self._serve(call, send)
         finally:
-            self.in_flight -= 1
+            self._leave(call)
             seconds = time.perf_counter() - began
             self._access_log.write(call, status, seconds)
             self._metrics.observe_request(call.template, scope["method"], status, seconds)
@@ -481,8 +482,15 @@ class Front:
         except Exception as error:
             answer = self.unexpected(call, error)
         call.last = self.draining
+        self._leave(call)
         await _send_answer(answer, call, send)
         return answer.status
+
+    def _leave(self, call: Call) -> None:
+        # An answer that only waits to be read takes nobody's place: who asks and reads nothing would keep others out.
+        if not call.answered:
+            call.answered = True
+            self.in_flight -= 1
 
     def _find(self, call: Call) -> HotRoute | None:
         method, path = call.scope["method"], call.scope["path"]
@@ -536,6 +544,7 @@ class Front:
             nonlocal status, started
             if message["type"] == "http.response.start":
                 status, started = message["status"], True
+                self._leave(call)
                 headers = [*message["headers"], *_standing_headers(call)]
                 if not any(name == b"cache-control" for name, _ in headers):
                     headers.append(_NOT_KEPT)

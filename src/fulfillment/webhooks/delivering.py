@@ -165,10 +165,19 @@ class Deliverer:
             raise
         for one in unsent:
             self._later.pop(one.id, None)
+        self._count(ended)
         if version != self._targets.version:
             self._env.caches.drop(partners.PARTNERS)
         self._dispatch(claimed)
         return len(claimed) + len(ended)
+
+    def _count(self, recorded: Sequence[Outcome]) -> None:
+        made = [outcome for outcome in recorded if outcome.tells]
+        delivered = sum(outcome.ok for outcome in made)
+        for result, count in (("delivered", delivered), ("failed", len(made) - delivered)):
+            if count:
+                self._metrics.count("fulfillment_webhook_deliveries_total", count, result=result)
+        self.attempts += len(made)
 
     async def _note_places(self, tx: Tx, claimed: Sequence[Claimed]) -> None:
         for partner_id in sorted({one.partner_id for one in claimed} & set(self._targets.special)):
@@ -270,6 +279,7 @@ class Deliverer:
             _log.warning("webhook.unsent", extra={"code": error.code})
         finally:
             lane.running -= 1
+            self._give_up(lane)  # empty, unless something failed: nobody else may be left to send them
             self._wake.set()
 
     async def _send(self, lane: Lane, delivery: Claimed) -> None:
@@ -283,7 +293,8 @@ class Deliverer:
             self._unsent.append(delivery)
             return
         outcome = await sending.attempt(self._env, self._poster, target, delivery)
-        lane.observe(outcome)
+        if outcome.tells:
+            lane.observe(outcome)
         if (
             lane.failures >= CIRCUIT_FAILURES and not self._on_clock(delivery.partner_id)
         ) or outcome.status_code == GONE:
@@ -328,7 +339,8 @@ class Deliverer:
         """Write how receivers do, where that changed, and return those to switch off, with the reason."""
         by_partner: dict[str, list[Outcome]] = {}
         for outcome in ended:
-            by_partner.setdefault(outcome.claimed.partner_id, []).append(outcome)
+            if outcome.tells:
+                by_partner.setdefault(outcome.claimed.partner_id, []).append(outcome)
         rows: list[tuple[str, int, datetime | None]] = []
         recovered: list[str] = []
         for partner_id, outcomes in sorted(by_partner.items()):
@@ -385,12 +397,9 @@ class Deliverer:
                 )
             )
         if delivered:
-            self._metrics.count("fulfillment_webhook_deliveries_total", len(delivered), result="delivered")
             await queries.record_delivered(tx, _columns(delivered))
         if failed:
-            self._metrics.count("fulfillment_webhook_deliveries_total", len(failed), result="failed")
             await queries.record_failed(tx, _columns(failed))
-        self.attempts += len(attempts)
         if attempts:
             await queries.insert_attempts(tx, _columns(attempts))
         if discarded:

@@ -109,6 +109,11 @@ class Outcome:
     ok: bool
     retry_after_seconds: int | None = None
 
+    @property
+    def tells(self) -> bool:
+        """Whether it says anything about the receiver: what has no event any more was not sent, and is discarded."""
+        return self.claimed.payload is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Streak:
