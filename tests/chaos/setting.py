@@ -1,4 +1,4 @@
-"""Clocks that are set while all runs: over a change of summer time, at a leap second, an hour back, on one machine.
+"""Clocks that are set while all runs: over a change of summer time, at a leap second, by an hour, on one machine.
 
 libfaketime spoils sleeps that count by the clock nobody sets, so a small library of our own stands before the C
 library's: it moves what tells the time of day, at one moment for every process, and nothing else.
@@ -31,6 +31,7 @@ _AFTER_SECONDS: Final = 6.0
 _EARLY_SECONDS: Final = 60.0  # that the stage is made before
 _HOUR: Final = 3600.0
 _NEAR_SECONDS: Final = 2.0  # a moment that is stored and one outside may be apart by so much
+_IN_THE_AIR: Final = 20  # being sent at one moment: a clock set ahead ends their leases, and another worker sends them
 _CHUNK: Final = 65536
 
 
@@ -50,6 +51,7 @@ SCENES: Final = (
     # As a kernel does it: the last second of the day comes twice.
     Scene("a leap second", "UTC", datetime(2027, 1, 1, tzinfo=UTC), -1.0),
     Scene("an hour back", "America/New_York", None, -_HOUR),
+    Scene("an hour ahead", "America/New_York", None, _HOUR),
 )
 ONE_MACHINE: Final = "one machine an hour back"
 
@@ -161,7 +163,7 @@ def _everywhere(scene: Scene, seed: int, patience: float) -> list[Verdict]:
         verdicts += [
             tokens(stage, [stage.server.url]),
             cursors(stage, [stage.server.url]),
-            leases(stage, scene.name),
+            leases(stage, scene.name, _IN_THE_AIR if scene.step > 0 else 0),
             _refused(crowd, scene),
             _moments(stage, min(began, began + _LEAD_SECONDS + scene.step), max(began + _LEAD_SECONDS, ended)),
         ]
@@ -214,8 +216,8 @@ def _of_scene(verdicts: list[Verdict], name: str) -> list[Verdict]:
 
 
 def _refused(crowd: Renewing, scene: Scene | None) -> Verdict:
-    """A token may be refused where time itself is earlier than its making; anywhere else it may not."""
-    may = scene is not None and scene.step <= -_HOUR
+    """A token may be refused where time itself is before its making or after its end; anywhere else it may not."""
+    may = scene is not None and abs(scene.step) >= _HOUR
     wrong = [f"{crowd.renewed} x 401"] if crowd.renewed and not may else []
     return Verdict("S-36", "no good token is refused", f"{crowd.renewed} taken anew", wrong)
 
