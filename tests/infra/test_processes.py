@@ -279,6 +279,7 @@ def test_serve(data_dir: Path, start: Callable[..., Server]) -> None:
     server = start(data_dir)
     port = server.port
     worker, _ = _first(server, "worker-started")
+    until(lambda: len(server.events("api-started")) == 2)  # one that is still starting has nothing to finish
     postmaster = int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
     answers: list[int] = []
     slow = threading.Thread(target=lambda: answers.append(get(port, "/slow")))
