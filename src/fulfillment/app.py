@@ -29,6 +29,7 @@ from fulfillment.infra.logs import AccessLog
 from fulfillment.infra.metrics import Metrics, metrics_of
 from fulfillment.infra.protocol import GuardedProtocol, sweep
 from fulfillment.infra.settings import Settings
+from fulfillment.infra.shares import Shares
 from fulfillment.infra.web import Front, HotRoute, StrictRoute, framework_error
 from fulfillment.inventory.offers import NEIGHBOURS
 from fulfillment.kernel.errors import FulfillmentError
@@ -56,6 +57,8 @@ HOT: tuple[HotRoute, ...] = (
 _READY_SECONDS = 2.0
 _GRACEFUL_SECONDS = 12
 _ACCEPTED_AT_ONCE = 4
+_GIVE_WAY_SECONDS = 0.003  # for each connection more than another process has
+_LONGEST_WAY_SECONDS = 0.02
 _NEWCOMER_SECONDS = 0.1  # between two looks at connections without a request, when stopping
 _NEWCOMER_LOOKS = 10
 
@@ -193,8 +196,9 @@ async def _database_answers(env: Env) -> bool:
 class _Server(uvicorn.Server):
     """A server that says when it begins to stop."""
 
-    def __init__(self, config: uvicorn.Config, front: Front, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, front: Front, ready: Callable[[], None], shares: Shares) -> None:
         super().__init__(config)
+        self._shares = shares
         self._front = front
         self._tell_ready = ready
         self._connecting: set[asyncio.Task[None]] = set()
@@ -203,7 +207,8 @@ class _Server(uvicorn.Server):
         """Start, then say so.
 
         The listening socket is shared with the other processes. The event loop would take every waiting connection as
-        soon as it wakes, so that of two processes one can get them all: here each takes a few at a time.
+        soon as it wakes, so that of two processes one can get them all: here each takes a few at a time, and lets
+        another go first that has fewer (docs/decisions/0018).
         """
         await super().startup([])
         for listener in sockets or ():
@@ -213,15 +218,37 @@ class _Server(uvicorn.Server):
         self._tell_ready()
 
     def _accept(self, listener: socket.socket) -> None:
+        least, own = self._shares.least(), self._tell_share()
+        if least is None:
+            self._take(listener, _ACCEPTED_AT_ONCE)
+        elif own <= least:
+            self._take(listener, max(1, min(_ACCEPTED_AT_ONCE, own // _ACCEPTED_AT_ONCE)))
+        else:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listener)
+            loop.call_later(min(_GIVE_WAY_SECONDS * (own - least), _LONGEST_WAY_SECONDS), self._go_on, listener)
+
+    def _go_on(self, listener: socket.socket) -> None:
+        if not self._front.draining:
+            self._take(listener, _ACCEPTED_AT_ONCE)  # what nobody took by now: who has fewer may be busy
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    def _take(self, listener: socket.socket, most: int) -> None:
         # A few at a time: under load a turn of the loop is long, and one a turn let new connections wait for seconds.
-        for _ in range(_ACCEPTED_AT_ONCE):
+        for _ in range(most):
             try:
                 connection, _ = listener.accept()
             except OSError:  # another process was faster, the client has gone, or no descriptor is left
-                return
+                break
             task = asyncio.get_running_loop().create_task(self._connect(connection))
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
+        self._tell_share()
+
+    def _tell_share(self) -> int:
+        count = len(self._connecting) + len(self.server_state.connections)
+        self._shares.tell(count)
+        return count
 
     async def _connect(self, connection: socket.socket) -> None:
         try:
@@ -230,13 +257,16 @@ class _Server(uvicorn.Server):
             connection.close()
 
     def _protocol(self) -> asyncio.Protocol:
-        return GuardedProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        made = GuardedProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        made.on_lost = self._tell_share
+        return made
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop taking work, finish what is under way."""
         self._front.draining = True
         for listener in sockets or ():
             asyncio.get_running_loop().remove_reader(listener)
+        self._shares.leave()
         await self._serve_newcomers()
         await super().shutdown(sockets)
         self._sweeping.cancel()
@@ -272,8 +302,14 @@ async def running(env: Env) -> AsyncGenerator[None]:
         await env.db.close()
 
 
-def make_server(env: Env, front: Front, ready: Callable[[], None] = lambda: None) -> uvicorn.Server:
-    """Return the HTTP server of *front* under the settings; *ready* is called once it serves."""
+def make_server(
+    env: Env, front: Front, ready: Callable[[], None] = lambda: None, shares: int | None = None
+) -> uvicorn.Server:
+    """Return the HTTP server of *front* under the settings; *ready* is called once it serves.
+
+    Args:
+        shares: A descriptor of `infra.shares`, where other processes take connections of the same socket.
+    """
     settings = env.settings
     measure_intake(env)
     GuardedProtocol.max_connections = settings.max_connections
@@ -292,12 +328,12 @@ def make_server(env: Env, front: Front, ready: Callable[[], None] = lambda: None
         proxy_headers=settings.forwarded_allow_ips is not None,
         forwarded_allow_ips=settings.forwarded_allow_ips or "",
     )
-    server = _Server(config, front, ready)
+    server = _Server(config, front, ready, Shares(shares))
     metrics_of(env).sources.append(server.measure)
     return server
 
 
-async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
+async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[], None], shares: int | None) -> None:
     env = make_env(settings)
     access_log = AccessLog(sys.stderr, text=settings.log_format == "text")
     front = create_app(env, access_log=access_log)
@@ -307,7 +343,7 @@ async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[]
         # In a thread, before the first unknown path or reader of the document would have to wait for it.
         asyncio.get_running_loop().run_in_executor(None, dict, front.document)
 
-    server = make_server(env, front, serving)
+    server = make_server(env, front, serving, shares)
     async with running(env), clock.kept(env), exposing(env, questions(env)):
         await server.serve([listener])
     access_log.flush()
@@ -325,6 +361,7 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(prog="fulfillment api")
     parser.add_argument("--fd", type=int, help="a listening socket")
+    parser.add_argument("--shares-fd", type=int, help="rows that the processes of the socket share")
     parser.add_argument("--ready-fd", type=int, help="where to write a line once serving")
     arguments = parser.parse_args()
     settings = settings_module.load()
@@ -341,7 +378,7 @@ def main() -> int:
             os.write(arguments.ready_fd, b"ready\n")
             os.close(arguments.ready_fd)
 
-    uvloop.run(_serve(settings, listener, ready))
+    uvloop.run(_serve(settings, listener, ready, arguments.shares_fd))
     return 0
 
 

@@ -5,6 +5,7 @@ Each is ended when it should be, others are served as before, and afterwards not
 
 import asyncio
 import os
+import random
 import shutil
 import tempfile
 import time
@@ -25,6 +26,7 @@ _USUAL_SECONDS: Final = 15.0
 _PRODUCT: Final = 88_200_000_000
 _MOST_SECONDS: Final = {"head": 10.5, "body": 30.0, "silent": 10.5}  # half a second for the driver
 _MOST_KILOBYTES: Final = 20.0  # of each
+_TURNS: Final = 20  # of a second
 _LEFT: Final = 20  # descriptors that may be open for other reasons
 
 
@@ -41,6 +43,7 @@ class Slow(asyncio.Protocol):
 
     def __init__(self, kind: str, words: bytes, ends: Ends, open_: "set[Slow]") -> None:
         self._kind, self._words, self._ends, self._open = kind, words, ends, open_
+        self.turn = random.randrange(_TURNS)  # when in a second it speaks
         self._began = 0.0
         self._answer = b""
 
@@ -126,16 +129,18 @@ async def _slow(stage: Stage, seconds: float) -> Ends:
     words = {"head": b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: ", "body": post, "silent": b""}
     ends = Ends()
     open_: dict[str, set[Slow]] = {kind: set() for kind in words}
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    began = time.monotonic()
+    # Each says a byte a second, but not all at the same moment: clients do not know of each other.
+    for turn in range(round(seconds * _TURNS)):
         for kind, first in words.items():
-            for _ in range(min(100, _OF_EACH - len(open_[kind]))):  # some at a time, and again when they were ended
+            for _ in range(min(100 // _TURNS, _OF_EACH - len(open_[kind]))):  # and again when they were ended
                 await loop.create_connection(
                     lambda kind=kind, first=first: Slow(kind, first, ends, open_[kind]), "127.0.0.1", port
                 )
             for one in list(open_[kind]):
-                one.trickle()
-        await asyncio.sleep(1)
+                if one.turn == turn % _TURNS:
+                    one.trickle()
+        await asyncio.sleep(max(0.0, began + (turn + 1) / _TURNS - time.monotonic()))
     measured = Ends(defaultdict(list, {kind: list(each) for kind, each in ends.seconds.items()}), ends.answers.copy())
     for each in open_.values():
         for one in list(each):

@@ -10,7 +10,7 @@ from typing import Final
 
 import psycopg
 
-from fulfillment.infra import migrate
+from fulfillment.infra import migrate, shares
 from fulfillment.infra.external import ExternalPostgres
 from fulfillment.infra.postgres import EmbeddedPostgres
 from fulfillment.infra.processes import Interrupted, ProcessKeeper, Program, Signals, listen, say
@@ -49,7 +49,8 @@ def serve(
     SIGHUP replaces API and worker processes without refusing a request.
 
     Args:
-        api: Command of an API process; ``--fd N`` (listening socket) and ``--ready-fd N`` are added.
+        api: Command of an API process; ``--fd N`` (listening socket), ``--shares-fd N`` (`infra.shares`) and
+            ``--ready-fd N`` are added.
         worker: Command of a worker process; ``--ready-fd N`` is added.
         first_start: Seeds the sandbox, returns lines to print; default ``fulfillment.seeding.first_start``.
             Called at every start, so that one that was killed half way is made good.
@@ -87,13 +88,15 @@ class _Server:
 
     def run(self) -> None:
         listener: socket | None = None
+        rows = shares.create()
         try:
             with self._signals.interrupting():
                 self._database.acquire()
                 listener = listen(self._settings.host, self._settings.port)
                 self._settings = self._settings.model_copy(update={"port": listener.getsockname()[1]})
                 self._start_database()
-            self._keeper.add(self._program(_API, [*self._api, "--fd", str(listener.fileno())], listener), self._count)
+            shared = ["--fd", str(listener.fileno()), "--shares-fd", str(rows)]
+            self._keeper.add(self._program(_API, [*self._api, *shared], (listener.fileno(), rows)), self._count)
             self._start_worker()
             self._supervise()
         finally:
@@ -101,6 +104,7 @@ class _Server:
                 say("Stopping: requests under way are finished.")
             if listener is not None:
                 listener.close()
+            os.close(rows)
             self._keeper.stop()
             self._database.stop(hurry=lambda: self._signals.hurried)
 
@@ -192,8 +196,7 @@ class _Server:
         if self._keeper.reload():
             say("All processes are new.")
 
-    def _program(self, name: str, argv: Sequence[str], listener: socket | None = None) -> Program:
-        descriptors = (listener.fileno(),) if listener is not None else ()
+    def _program(self, name: str, argv: Sequence[str], descriptors: tuple[int, ...] = ()) -> Program:
         return Program(name, argv, environment(self._settings, self._database), descriptors)
 
 

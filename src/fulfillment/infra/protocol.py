@@ -8,7 +8,7 @@ twice a second, so a request costs no timer and ten thousand idle connections co
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -52,6 +52,7 @@ class GuardedProtocol(HttpToolsProtocol):
     """One connection."""
 
     max_connections: int = 12_000  # of this process
+    on_lost: Callable[[], None] | None = None  # told when it has ended
 
     def __init__(
         self,
@@ -78,6 +79,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self.deadline = self.loop.time() + HEAD_SECONDS
         if len(self.connections) > self.max_connections and not self._make_room():
             self._refuse(503)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        super().connection_lost(exc)
+        if self.on_lost is not None:
+            self.on_lost()
 
     def data_received(self, data: bytes) -> None:
         """Read on."""

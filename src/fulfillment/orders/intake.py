@@ -41,7 +41,7 @@ OnDuplicate = Literal["accept", "hold", "reject"]
 Versions = tuple[int, int, int]  # of the catalogue, the partners and the shipping methods
 LOOKALIKE_DAYS: Final = 14
 _MOST: Final = 64  # orders in one transaction
-_LINGER_SECONDS: Final = 0.001
+_LINGER_SECONDS: Final = 0.003  # at most: it ends when all have come
 _LOOK_SECONDS: Final = 0.25  # between two looks at who has waited too long
 _MOST_REPEATED: Final = 10_000
 _NAME: Final = "orders.intake"
@@ -87,7 +87,9 @@ class Intake:
     def __init__(self, env: Env) -> None:
         self._env = env
         self._line: list[Asked] = []
-        self._running = False
+        self._flying = False  # a transaction is under way
+        self._wanted = 0  # orders that the next transaction waits for, for a moment
+        self._lingering: asyncio.TimerHandle | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._claimed: set[tuple[str, str, str]] = set()
@@ -117,11 +119,8 @@ class Intake:
         self._line.append(asked)
         if self._patience is None:
             self._patience = loop.call_later(_LOOK_SECONDS, self._turn_away)
-        if not self._running:
-            self._running = True
-            task = asyncio.create_task(self._run())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if len(self._line) >= self._wanted:
+            self._depart()
         return asked.future
 
     def _settle(self, asked: Asked, outcome: Created | FulfillmentError) -> None:
@@ -153,19 +152,39 @@ class Intake:
             self._refuse(late, DatabaseUnavailable("The service is busy. Try again.", retry_after_seconds=1))
         self._patience = loop.call_later(_LOOK_SECONDS, self._turn_away) if self._line else None
 
-    async def _run(self) -> None:
+    def _depart(self) -> None:
+        if self._flying:
+            return
+        self._wanted = 0
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+        if not self._line:
+            return
+        self._flying = True
+        batch, self._line = self._line[:_MOST], self._line[_MOST:]
+        task = asyncio.create_task(self._fly(batch))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _fly(self, batch: list[Asked]) -> None:
         try:
-            answered = 0
-            while self._line:
-                if answered > len(self._line):
-                    # Who was answered a moment ago is about to come again: one batch costs less than two halves.
-                    await asyncio.sleep(_LINGER_SECONDS)
-                answered = min(len(self._line), _MOST)
-                batch, self._line = self._line[:_MOST], self._line[_MOST:]
-                self.room.judge(asyncio.get_running_loop().time() - batch[0].joined)
-                await self._serve(batch)
+            self.room.judge(asyncio.get_running_loop().time() - batch[0].joined)
+            await self._serve(batch)
         finally:
-            self._running = False
+            self._flying = False
+            if len(batch) > 1:
+                self._linger(min(len(self._line) + len(batch), _MOST))
+            else:
+                self._depart()
+
+    def _linger(self, wanted: int) -> None:
+        """Let those who were just answered come again: one batch costs less than two halves."""
+        self._wanted = wanted
+        if len(self._line) >= wanted:
+            self._depart()
+        else:
+            self._lingering = asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._depart)
 
     async def _serve(self, batch: list[Asked]) -> None:
         self.batches[len(batch)] = self.batches.get(len(batch), 0) + 1
