@@ -52,7 +52,7 @@ class GuardedProtocol(HttpToolsProtocol):
     """One connection."""
 
     max_connections: int = 12_000  # of this process
-    on_lost: Callable[[], None] | None = None  # told when it has ended
+    on_lost: Callable[[], object] | None = None  # told when it has ended
 
     def __init__(
         self,
