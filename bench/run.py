@@ -261,13 +261,35 @@ class Bench:
             return lambda connections, seconds: load.wrk(url, script, connections, seconds, environment, groups)
 
         try:
-            self._measure(report.RAW_CREATE, drive("create.lua", {"CREATE_PATH": "/orders"}))
-            gets = self._paths("floor", [f"x /orders/{row[0]}" for row in found])
-            self._measure(report.RAW_GET, drive("get.lua", gets))
+            raw_create = drive("create.lua", {"CREATE_PATH": "/orders"})
+            raw_get = drive("get.lua", self._paths("floor", [f"x /orders/{row[0]}" for row in found]))
+            self._measure(report.RAW_CREATE, raw_create)
+            self._measure(report.RAW_GET, raw_get)
+            self._by_turns(report.CREATE, self._drive("create.lua"), report.RAW_CREATE, raw_create)
+            get = self._drive("get.lua", self._paths("get", self._gets()))
+            self._by_turns(report.GET, get, report.RAW_GET, raw_get)
+            first = self._drive("get.lua", self._paths("list", self._firsts()))
+            self._by_turns(report.FIRST, first, report.RAW_GET, raw_get)
             self._measure(report.HELLO, drive("get.lua", self._paths("hello", ["x /hello"])))
         finally:
             os.killpg(floor.pid, signal.SIGTERM)
             floor.wait(20)
+
+    def _by_turns(self, name: str, ours: Run, under: str, floor: Run) -> None:
+        """Run ours and the floor's load one after the other again and again, and keep the ratios of neighbours.
+
+        A machine that others use is now slower, now faster: what is compared has to be measured in the same minute.
+        """
+        found = self.facts.setdefault("by_turns", {}).setdefault(f"{name} / {under}", {})
+        for count in (each for each in self.options.connections if each > 1):
+            ours(count, min(1.0, self.options.seconds))
+            floor(count, min(1.0, self.options.seconds))
+            seconds, ratios = self.options.seconds, list[float]()
+            for _ in range(self.options.runs + 2):
+                ratios.append(ours(count, seconds).rate / floor(count, seconds).rate)
+            ratios.sort()
+            found[str(count)] = {"median": ratios[len(ratios) // 2], "ratios": ratios}
+            print(f"{name} / {under}, {count} conn, by turns: {ratios}", flush=True)
 
     def _limits(self) -> None:
         command = limits.pgbench_command(self.server.database)
