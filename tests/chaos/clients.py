@@ -193,13 +193,20 @@ class Crowd:
         key: str | None = None,
         body: dict[str, Any] | None = None,
     ) -> httpx2.Response | None:
-        headers = {"Idempotency-Key": key} if key else {}
-        try:
-            answer = client.request(method, path, json=body, headers=headers)
-        except (httpx2.TransportError, httpx2.DecodingError):
-            answer = None
-        self.journal.note(operation, answer)
-        return answer
+        def ask() -> httpx2.Response | None:
+            try:
+                answer = client.request(method, path, json=body, headers={"Idempotency-Key": key} if key else {})
+            except (httpx2.TransportError, httpx2.DecodingError):
+                answer = None
+            self.journal.note(operation, answer)
+            return answer
+
+        answer = ask()
+        return ask() if answer is not None and answer.status_code == 401 and self._renew(operation, client) else answer
+
+    def _renew(self, operation: str, client: httpx2.Client) -> bool:
+        """Give *client*, whose token was refused, another, and return whether it is to ask again."""
+        return False
 
     def _pick(self, chance: random.Random) -> Placed | None:
         with self.journal.lock:

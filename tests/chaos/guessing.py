@@ -6,19 +6,16 @@ The guessers come from another address than the partner, as they would. The part
 import asyncio
 import math
 import random
-import shutil
 import statistics
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from tests.chaos.checker import Verdict
 from tests.chaos.sockets import Got, Line, Traffic, a_request, allow_many_files, open_lines, slower
-from tests.chaos.stage import Stage, token_of
+from tests.chaos.stage import Stage, folder_for, staged, token_of
 
 SECONDS: Final = 60.0  # of guessing at one id, and again at many
 SAMPLES: Final = 10_000  # of each kind
@@ -57,11 +54,9 @@ class Guessed:
 def play(seed: int, seconds: float = SECONDS) -> list[Verdict]:
     """Guess, flood, and return the verdicts."""
     allow_many_files()
-    folder = Path(tempfile.mkdtemp(prefix="guess-"))
-    folder.chmod(0o711)
     limits = {"FULFILLMENT_RATE_LIMIT_WRITES_PER_MINUTE": str(_WRITES), "FULFILLMENT_LOG_LEVEL": "error"}
-    stage = Stage(folder, seed=seed, share=0.0, processes=_PROCESSES, workers=1, environment=limits)
-    try:
+    stage = Stage(folder_for("guess"), seed=seed, share=0.0, processes=_PROCESSES, workers=1, environment=limits)
+    with staged(stage):
         stage.start(partner_count=2)
         stage.sql("UPDATE partners SET webhook_url = NULL")
         stage.office.product(_PRODUCT, [2_000_000_000])
@@ -76,9 +71,7 @@ def play(seed: int, seconds: float = SECONDS) -> list[Verdict]:
             _guess(stage, usual, seconds, "many ids", lambda n: f"jun_ci_{n:024}", _CROWD, len(_CROWD)),
             _flood(stage, usual),
         ]
-    finally:
-        stage.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+        stage.clean = True
     return verdicts
 
 
@@ -185,20 +178,16 @@ async def _as_fast_as(port: int, request: bytes, seconds: float, counted: Guesse
 
 def time_it(seed: int) -> list[Verdict]:
     """Send wrong secrets of a known and of an unknown client, in turns by chance: Welch's t over what they took."""
-    folder = Path(tempfile.mkdtemp(prefix="timing-"))
-    folder.chmod(0o711)
     unlimited = {"FULFILLMENT_TOKEN_FAILURES_PER_MINUTE": "10000000", "FULFILLMENT_LOG_LEVEL": "error"}
-    stage = Stage(folder, seed=seed, share=0.0, processes=1, workers=1, environment=unlimited)
-    try:
+    stage = Stage(folder_for("timing"), seed=seed, share=0.0, processes=1, workers=1, environment=unlimited)
+    with staged(stage):
         stage.start(partner_count=1)
         known = stage.partners[0].client_id
         chance = random.Random(seed)
         # Of the known one's length and beginning; one of them changes, so that no row is hotter than the other's.
         unknown = known[:-6] + "".join(chance.sample("abcdefghjkmnpqrstuvwxyz", 6))
         found = asyncio.run(_timed(stage.server.port, (known, unknown), chance))
-    finally:
-        stage.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+        stage.clean = True
     cut = [sorted(each)[: int(len(each) * (1 - _OUTLIERS))] for each in found]
     t = welch(*cut)
     means = [statistics.fmean(each) * 1e6 for each in cut]

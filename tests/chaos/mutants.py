@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
@@ -94,33 +95,41 @@ MUTANTS: Final = (
 def play(seed: int) -> list[Verdict]:
     """Play every mutant, two at a time, and return the verdicts."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        found = list(pool.map(_play, MUTANTS, repeat(seed)))
-    return [
-        Verdict("S-02", f"seen: {mutant.name}", said, [] if said.startswith("seen") else [said])
-        for mutant, said in zip(MUTANTS, found, strict=True)
-    ]
+        return list(pool.map(_play, MUTANTS, repeat(seed)))
 
 
-def _play(mutant: Mutant, seed: int) -> str:
+def _play(mutant: Mutant, seed: int) -> Verdict:
+    faults = [argument for fault in mutant.faults for argument in ("--fault", fault)]
+    soup = ["--only", "soup", "--seconds", str(_SECONDS), "--quiet-seconds", "10"]
+    return judged("S-02", mutant, [*soup, "--seed", str(seed), *faults])
+
+
+def judged(row: str, mutant: Mutant, arguments: Sequence[str]) -> Verdict:
+    """Play with *arguments* against a copy that has the bug, and return whether it was seen, as a verdict of *row*."""
     folder = Path(tempfile.mkdtemp(prefix="mutant-"))
     try:
         write_copy(mutant, folder)
         verdicts = folder / "verdicts.json"
-        command = [sys.executable, "-m", "tests.chaos", "--only", "soup", "--seconds", str(_SECONDS)]
-        command += ["--seed", str(seed), "--verdicts", str(verdicts), "--quiet-seconds", "10"]
-        for fault in mutant.faults:
-            command += ["--fault", fault]
+        path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
         done = subprocess.run(
-            command, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False
+            [sys.executable, "-m", "tests.chaos", *arguments, "--verdicts", str(verdicts)],
+            env=os.environ | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        if not verdicts.exists():
-            return "not seen: the play itself broke: " + (done.stderr or done.stdout)[-500:]
-        broken = {name: count for name, count in json.loads(verdicts.read_text()).items() if count}
-        if mutant.seen_by & set(broken):
-            return "seen by " + ", ".join(f"{name} ({count})" for name, count in broken.items())
-        return f"not seen; broken were {broken}"
+        said = _said(mutant, json.loads(verdicts.read_text())) if verdicts.exists() else ""
+        said = said or "not seen: the play itself broke: " + (done.stderr or done.stdout)[-500:]
+        return Verdict(row, f"seen: {mutant.name}", said, [] if said.startswith("seen") else [said])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _said(mutant: Mutant, found: Mapping[str, int]) -> str:
+    broken = {name: count for name, count in found.items() if count}
+    if mutant.seen_by & set(broken):
+        return "seen by " + ", ".join(f"{name} ({count})" for name, count in broken.items())
+    return f"not seen; broken were {broken}"
 
 
 def write_copy(mutant: Mutant, folder: Path) -> None:

@@ -7,24 +7,18 @@ wherever its place is still ahead of the reader.
 
 import asyncio
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import psycopg
 
 from tests.chaos.checker import Verdict
-from tests.chaos.mutants import Mutant, write_copy
+from tests.chaos.mutants import Mutant, judged
 from tests.chaos.sockets import Line, a_request, an_order, open_lines
-from tests.chaos.stage import Stage
+from tests.chaos.stage import Stage, folder_for, staged
 
 ORDERS: Final = 10_000
 _LIMITS: Final = (1, 7, 100)
@@ -118,20 +112,16 @@ def faults_of(walk: Walk, answered: Mapping[str, float]) -> Faults:
 
 def play(seed: int, orders: int = ORDERS, *, shows_mutants: bool = True) -> list[Verdict]:
     """Let orders come in while others read, and return the verdicts."""
-    folder = Path(tempfile.mkdtemp(prefix="paging-"))
-    folder.chmod(0o711)
     unlimited = {"FULFILLMENT_RATE_LIMIT_PER_MINUTE": "1000000", "FULFILLMENT_LOG_LEVEL": "error"}
-    stage = Stage(folder, seed=seed, share=0.0, processes=2, workers=1, environment=unlimited)
-    try:
+    stage = Stage(folder_for("paging"), seed=seed, share=0.0, processes=2, workers=1, environment=unlimited)
+    with staged(stage):
         stage.start(partner_count=1)
         stage.sql("UPDATE partners SET webhook_url = NULL")
         stage.office.product(_PRODUCT, [2_000_000_000])
         reading = _Reading(stage, orders)
         asyncio.run(reading.run())
         stored = {row[0] for row in stage.sql("SELECT id FROM orders WHERE partner_id = %s", stage.partners[0].id)}
-    finally:
-        stage.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+        stage.clean = True
     verdicts = [*reading.verdicts(stored), reading.control_verdict()]
     return verdicts + [_mutated(mutant, seed) for mutant in MUTANTS if shows_mutants]
 
@@ -261,19 +251,4 @@ async def _walk(way: str, limit: int, turn: Turn) -> Walk:
 
 def _mutated(mutant: Mutant, seed: int) -> Verdict:
     """Read from a server whose cursors are broken on purpose: it must be seen."""
-    folder = Path(tempfile.mkdtemp(prefix="mutant-"))
-    try:
-        write_copy(mutant, folder)
-        verdicts = folder / "verdicts.json"
-        command = [sys.executable, "-m", "tests.chaos", "--only", "paging", "--orders", str(_MUTANTS_ORDERS)]
-        command += ["--seed", str(seed), "--verdicts", str(verdicts)]
-        path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-        done = subprocess.run(
-            command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
-        )
-        found = json.loads(verdicts.read_text()) if verdicts.exists() else {}
-        broken = {name: count for name, count in found.items() if count}
-        said = f"seen by {', '.join(broken)}" if mutant.seen_by & set(broken) else f"not seen: {done.stdout[-500:]}"
-        return Verdict("S-32", f"seen: {mutant.name}", said, [] if said.startswith("seen") else [said])
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    return judged("S-32", mutant, ["--only", "paging", "--orders", str(_MUTANTS_ORDERS), "--seed", str(seed)])

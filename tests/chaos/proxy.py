@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import random
-import threading
 from dataclasses import dataclass
 from typing import Final
+
+from tests.chaos.listening import Listener, end_with_first
 
 _CHUNK: Final = 65536
 
@@ -20,7 +21,7 @@ class Cuts:
     answer: int = 0  # half of the answer came through
 
 
-class Proxy:
+class Proxy(Listener):
     """Passes bytes on, and cuts a share of the connections while *share* is above none.
 
     Args:
@@ -29,33 +30,14 @@ class Proxy:
     """
 
     def __init__(self, target: tuple[str, int], seed: int) -> None:
+        super().__init__()
         self.target = target
         self.share = 0.0  # of the requests
         self.cuts = Cuts()
-        self.port = 0
         self._chance = random.Random(seed)
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def start(self) -> None:
-        """Listen on a free port."""
-        self._thread.start()
-        self._ready.wait(10)
-
-    def stop(self) -> None:
-        """End it, with every connection."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024))
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        self._loop.run_forever()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on what comes, or cut it."""
         try:
             there, away = await asyncio.open_connection(*self.target)
         except OSError:
@@ -65,9 +47,7 @@ class Proxy:
             asyncio.create_task(self._pass_requests(reader, away, writer)),
             asyncio.create_task(self._pass_answers(there, writer, away)),
         ]
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in ways:
-            way.cancel()
+        await end_with_first(*ways)
         for end in (writer, away):
             with contextlib.suppress(Exception):
                 end.close()

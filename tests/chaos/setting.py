@@ -8,12 +8,11 @@ import asyncio
 import shutil
 import struct
 import subprocess
-import threading
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx2
 from psycopg.conninfo import conninfo_to_dict
@@ -22,6 +21,7 @@ from fulfillment.infra.postgres import EmbeddedPostgres
 from tests.chaos.checker import Verdict, in_order, judge, read_arrivals
 from tests.chaos.clients import Crowd
 from tests.chaos.clocks import cursors, leases, tokens
+from tests.chaos.listening import Listener, end_with_first
 from tests.chaos.stage import PartnerAccount, Stage, folder_for, staged
 
 _SOURCE: Final = Path(__file__).with_name("setclock.c")
@@ -103,18 +103,7 @@ class Renewing(Crowd):
         self.renewed = 0
         self._owners: dict[str, PartnerAccount] = dict(zip(self._tokens, stage.partners, strict=True))
 
-    def _send(
-        self,
-        operation: str,
-        client: httpx2.Client,
-        method: str,
-        path: str,
-        key: str | None = None,
-        body: dict[str, Any] | None = None,
-    ) -> httpx2.Response | None:
-        answer = super()._send(operation, client, method, path, key, body)
-        if answer is None or answer.status_code != 401:
-            return answer
+    def _renew(self, operation: str, client: httpx2.Client) -> bool:
         owner = self._owners.get(client.headers["Authorization"].removeprefix("Bearer "))
         new = self.stage.token(owner) if owner else self.stage.operators_token()
         with self.journal.lock:
@@ -123,7 +112,7 @@ class Renewing(Crowd):
             if owner:
                 self._owners[new] = owner
         client.headers["Authorization"] = f"Bearer {new}"
-        return super()._send(operation, client, method, path, key, body)
+        return True
 
 
 def play(seed: int, patience: float = 1.0, only: str | None = None) -> list[Verdict]:
@@ -236,39 +225,18 @@ def _moments(stage: Stage, earliest: float, latest: float) -> Verdict:
     return Verdict("S-36", "every stored moment is one of the play", checked, wrong)
 
 
-class Tunnel:
+class Tunnel(Listener):
     """Brings the database's socket to a port, as if it were on another machine."""
 
     def __init__(self, sockets: str) -> None:
-        self.port = 0
+        super().__init__()
         self._path = f"{sockets}/.s.PGSQL.5432"
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def start(self) -> None:
-        """Listen on a free port."""
-        self._thread.start()
-        self._ready.wait(10)
-
-    def stop(self) -> None:
-        """End it, with every connection."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        self._loop.run_forever()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass everything on, both ways."""
         there, away = await asyncio.open_unix_connection(self._path)
         ways = [asyncio.create_task(_pass(reader, away)), asyncio.create_task(_pass(there, writer))]
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in ways:
-            way.cancel()
+        await end_with_first(*ways)
         for end in (writer, away):
             end.close()
 

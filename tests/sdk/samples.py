@@ -5,6 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 from tests.sdk.server import Play
+from tests.world import EVERY_SETTING
 
 ORDER_ID = "2vSGym0bH8qVEwCIGlyFoRgJq1A"
 
@@ -112,19 +113,8 @@ SETTINGS: dict[str, Any] = {
     "description": "Leading telehealth provider",
     "discount": "10%",
     "discountValue": 0.1,
-    "primaryColor": "#1a73e8",
-    "secondaryColor": "#ffffff",
-    "logo": "https://example.com/logo.png",
-    "phone": "555-123-4567",
-    "supportEmail": "support@partner.com",
-    "website": "https://partner.com",
-    "webhookUrl": "https://partner.com/webhooks/orders",
-    "billingAddressLine1": "123 Main St",
+    **EVERY_SETTING,
     "billingAddressLine2": None,
-    "billingCity": "San Francisco",
-    "billingState": "CA",
-    "billingPostalCode": "94102",
-    "billingCountry": "US",
     "createdAt": "2023-10-01T12:00:00Z",
     "updatedAt": "2023-10-05T14:30:00Z",
 }

@@ -11,6 +11,8 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
+from fulfillment.infra.pids import lives
+
 _ROW: Final = struct.Struct("=ii")  # process, connections
 _ROWS: Final = 64
 _BYTES: Final = _ROW.size * _ROWS
@@ -58,25 +60,15 @@ class Shares:
         """Return the connections of the other process that has the fewest; None: there is no other."""
         if self._rows is None:
             return None
-        counts = [count for place, pid, count in _each(self._rows) if place != self._own and pid and _lives(pid)]
+        counts = [count for place, pid, count in _each(self._rows) if place != self._own and pid and lives(pid)]
         return min(counts, default=None)
 
     @staticmethod
     def _free_row(rows: mmap.mmap) -> int:
         # Where there are more processes than rows the last is shared: see above.
-        return next((place for place, pid, _ in _each(rows) if not pid or not _lives(pid)), _BYTES - _ROW.size)
+        return next((place for place, pid, _ in _each(rows) if not pid or not lives(pid)), _BYTES - _ROW.size)
 
 
 def _each(rows: mmap.mmap) -> Iterator[tuple[int, int, int]]:
     for number, (pid, count) in enumerate(_ROW.iter_unpack(rows)):
         yield number * _ROW.size, pid, count
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -16,6 +16,7 @@ from fulfillment.infra.embedded.account import Account
 from fulfillment.infra.embedded.binaries import open_folder
 from fulfillment.infra.embedded.errors import DataDirBusy, DataDirUnusable
 from fulfillment.infra.embedded.files import sync
+from fulfillment.infra.pids import lives
 
 _LAST_BREATH_SECONDS: Final = 3.0  # for the children of a killed holder to die
 SHARED: Final = Path("/var/lib/juniper-fulfillment")  # root's own place, used where others can't reach the data dir
@@ -133,7 +134,7 @@ class Lock:
         until = time.monotonic() + _LAST_BREATH_SECONDS
         while not _locked(descriptor):
             holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-            if holder.isdigit() and not _runs(int(holder)) and time.monotonic() < until:
+            if holder.isdigit() and not lives(int(holder)) and time.monotonic() < until:
                 # Its holder was killed a moment ago; a child it had just forked has the lock until it dies, too.
                 time.sleep(0.02)
                 continue
@@ -164,16 +165,6 @@ def _locked(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
-    return True
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # another user's
     return True
 
 
