@@ -42,7 +42,6 @@ _QUICK_SOUP_SECONDS: Final = 30.0
 _QUICK_PATIENCE: Final = 4.0  # the machine that runs the tests may be slow and busy; only seconds are forgiven
 _SOUP_SECONDS: Final = 60.0
 _DISK_SECONDS: Final = 20.0
-_SOAK_SECONDS: Final = 30.0
 _BOOTS: Final = 10
 
 
@@ -118,7 +117,7 @@ _ACTS: Final[Mapping[str, tuple[str, Act]]] = {
     "wal": ("A long recovery", lambda given: recovery.wal(given.seed, given.gigabytes)),
     "upgrade": ("An upgrade under load", lambda given: upgrade.play(given.seed, given.patience)),
     "drill": ("A restore drill", lambda given: drill.play(given.seed, given.patience)),
-    "soak": ("Steady load", lambda given: soak.play(given.seed, given.seconds or _SOAK_SECONDS)),
+    "soak": ("Half of the capacity", lambda given: soak.play(given.seed, given.seconds or soak.SECONDS)),
     "mutants": ("Bugs on purpose", lambda given: mutants.play(given.seed)),
 }
 
