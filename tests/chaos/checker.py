@@ -100,7 +100,7 @@ def examine(stage: Stage, journal: Journal, arrivals: list[Arrival]) -> list[Ver
         _events(stage, arrivals),
         _delivered(stage, arrivals),
         in_order(arrivals),
-        _signed(stage.partners, arrivals),
+        signed(stage.partners, arrivals),
         _tenants(stage, arrivals),
     ]
 
@@ -274,7 +274,8 @@ def in_order(arrivals: Iterable[Arrival]) -> Verdict:
     return Verdict("I8", "first arrivals of an order in its order", f"{len(by_order)} orders", wrong)
 
 
-def _signed(partners: list[PartnerAccount], arrivals: list[Arrival]) -> Verdict:
+def signed(partners: Iterable[PartnerAccount], arrivals: Sequence[Arrival]) -> Verdict:
+    """Let a foreign verifier check each signature, and compare its moment with the receiver's clock."""
     secrets = {partner.path: partner.webhook_secret for partner in partners}
     wrong: list[str] = []
     for one in arrivals:
@@ -282,10 +283,15 @@ def _signed(partners: list[PartnerAccount], arrivals: list[Arrival]) -> Verdict:
             stripe.WebhookSignature.verify_header(one.body.decode(), one.signature, secrets[one.path])
         except stripe.SignatureVerificationError as error:
             wrong.append(f"delivery {one.delivery_id}: {error}")
-        signed_at = int(one.signature.partition(",")[0].removeprefix("t="))
-        if abs(signed_at - one.at) > _TOLERANCE_SECONDS:
-            wrong.append(f"delivery {one.delivery_id} was signed {signed_at - one.at:+.0f} s off")
+        off = signed_at(one) - one.at
+        if abs(off) > _TOLERANCE_SECONDS:
+            wrong.append(f"delivery {one.delivery_id} was signed {off:+.0f} s off")
     return Verdict("I9", "every signature holds (Stripe's verifier)", f"{len(arrivals)} signatures", wrong)
+
+
+def signed_at(one: Arrival) -> int:
+    """Return the moment that is in a delivery's signature, in seconds."""
+    return int(one.signature.partition(",")[0].removeprefix("t="))
 
 
 def _tenants(stage: Stage, arrivals: list[Arrival]) -> Verdict:

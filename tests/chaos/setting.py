@@ -18,7 +18,7 @@ import httpx2
 from psycopg.conninfo import conninfo_to_dict
 
 from fulfillment.infra.postgres import EmbeddedPostgres
-from tests.chaos.checker import Verdict, in_order, judge, read_arrivals
+from tests.chaos.checker import Arrival, Verdict, in_order, judge, read_arrivals, signed, signed_at
 from tests.chaos.clients import Crowd
 from tests.chaos.clocks import cursors, leases, tokens
 from tests.chaos.listening import Listener, end_with_first
@@ -142,13 +142,14 @@ def _everywhere(scene: Scene, seed: int, patience: float) -> list[Verdict]:
         began = time.time() + clock.off
         crowd.start()
         time.sleep(_LEAD_SECONDS)
+        passed = time.time() + clock.off
         if scene.step:
             clock.set(clock.off + scene.step)
             stage.office.follow_clock()
         time.sleep(_AFTER_SECONDS)
         crowd.stop()
         ended = time.time() + clock.off
-        verdicts = _judged(stage, crowd, patience)
+        verdicts = _judged(stage, crowd, patience, scene.step, passed)
         verdicts += [
             tokens(stage, [stage.server.url]),
             cursors(stage, [stage.server.url]),
@@ -192,12 +193,25 @@ def _on_one_machine(seed: int, patience: float) -> list[Verdict]:
     return verdicts
 
 
-def _judged(stage: Stage, crowd: Crowd, patience: float) -> list[Verdict]:
-    """Return what the judge says, with arrivals ordered by their place in the log, not by the time of day."""
+def _judged(stage: Stage, crowd: Crowd, patience: float, step: float = 0.0, passed: float = 0.0) -> list[Verdict]:
+    """Return what the judge says, but for what goes by the time of day.
+
+    Arrivals are ordered by their place in the log. What was on its way when the clock was set, at the moment *passed*
+    by its old time, was signed by the old time and came by the new one.
+    """
     verdicts = judge(stage, crowd.journal, patience=patience)
-    placed = [replace(one, at=place) for place, one in enumerate(read_arrivals(stage.arrivals))]
-    ordered = in_order(placed)
-    return [ordered if verdict.name == ordered.name else verdict for verdict in verdicts]
+    arrivals = read_arrivals(stage.arrivals)
+    ordered = in_order([replace(one, at=place) for place, one in enumerate(arrivals)])
+    on_the_way = [step and abs(one.at - step - passed) < _NEAR_SECONDS and _early(one, step) for one in arrivals]
+    held = [replace(one, at=one.at - step) if way else one for one, way in zip(arrivals, on_the_way, strict=True)]
+    instead = {verdict.name: verdict for verdict in (ordered, signed(stage.partners, held))}
+    return [instead.get(verdict.name, verdict) for verdict in verdicts]
+
+
+def _early(one: Arrival, step: float) -> bool:
+    """Tell whether an arrival's signature is nearer to the old time than to the new one."""
+    off = signed_at(one) - one.at
+    return abs(off + step) < abs(off)
 
 
 def _of_scene(verdicts: list[Verdict], name: str) -> list[Verdict]:
