@@ -24,8 +24,21 @@ from fulfillment.infra.env import Env
 from fulfillment.infra.postgres import EmbeddedPostgres
 from fulfillment.infra.secrets import load_or_create
 from fulfillment.infra.settings import Settings
+from tests import pooled
 from tests.serving import ServerProcess, serving
 from tests.world import World
+
+if pooled.ASKED:
+    pooled.without_prepared_statements()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out, behind a pooler, what looks at the connection itself."""
+    if pooled.ASKED:
+        for item in items:
+            for beginning, reason in pooled.UNPOOLED.items():
+                if item.nodeid.startswith(beginning):
+                    item.add_marker(pytest.mark.skip(reason=f"{pooled.REASON}{reason}"))
 
 
 @pytest.fixture(scope="session")
@@ -52,8 +65,9 @@ def postgres() -> Generator[EmbeddedPostgres]:
 class Databases:
     """Makes fresh databases from the migrated one."""
 
-    def __init__(self, server: EmbeddedPostgres) -> None:
+    def __init__(self, server: EmbeddedPostgres, app_dsn: str) -> None:
         self._server = server
+        self._app_dsn = app_dsn
         self._made = 0
 
     def create(self) -> tuple[str, str]:
@@ -67,15 +81,16 @@ class Databases:
                 )
             )
         return (
-            psycopg.conninfo.make_conninfo(self._server.app_dsn, dbname=name),
+            psycopg.conninfo.make_conninfo(self._app_dsn, dbname=name),
             psycopg.conninfo.make_conninfo(self._server.owner_dsn, dbname=name),
         )
 
 
 @pytest.fixture(scope="session")
-def databases(postgres: EmbeddedPostgres) -> Databases:
+def databases(postgres: EmbeddedPostgres) -> Generator[Databases]:
     """Make databases."""
-    return Databases(postgres)
+    with pooled.application_dsn(postgres) as app_dsn:
+        yield Databases(postgres, app_dsn)
 
 
 @pytest.fixture(scope="module")

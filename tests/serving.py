@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import httpx2
 
+from tests import pooled
+
 _PATIENCE_SECONDS: Final = 60
 _SERVE: Final = "import sys; from fulfillment.cli.main import main; sys.exit(main())"
 
@@ -30,16 +32,21 @@ class ServerProcess:
     url: str = ""
     demo: dict[str, str] = field(default_factory=dict[str, str])
     _process: "subprocess.Popen[bytes] | None" = None
+    _database: pooled.PooledDatabase | None = None
 
     def start(self) -> None:
         """Start it and wait until it serves."""
+        environment = os.environ | {"FULFILLMENT_LOG_FORMAT": "json"} | self.environment
+        if pooled.ASKED and "FULFILLMENT_DATABASE_URL" not in environment:
+            self._database = pooled.PooledDatabase(self.folder)
+            environment |= self._database.start()
         with (self.folder / "log.txt").open("ab") as log:
             begin = log.tell()
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _SERVE, "serve", "--port", "0", "--data-dir", self.folder, *self.arguments],
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"FULFILLMENT_LOG_FORMAT": "json"} | self.environment,
+                env=environment,
                 start_new_session=True,
             )
         self._wait(begin)
@@ -76,6 +83,9 @@ class ServerProcess:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(30)
             self._process = None
+        if self._database is not None:
+            self._database.stop()
+            self._database = None
 
     def kill(self) -> None:
         """End it and all of its children, the database too, without a word (kill -9)."""
@@ -83,6 +93,9 @@ class ServerProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(30)
             self._process = None
+        if self._database is not None:
+            self._database.kill()
+            self._database = None
 
     def log(self) -> str:
         """Return all that it has written."""
