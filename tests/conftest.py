@@ -120,10 +120,16 @@ def clock() -> Clock:
     return Clock(datetime.now(UTC).replace(microsecond=0))
 
 
+@pytest.fixture(scope="session")
+def defaults() -> Settings:
+    """The sandbox's defaults; to read a hundred settings takes longer than most tests."""
+    return Settings(log_format="text")
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """The sandbox's defaults."""
-    return Settings(data_dir=tmp_path, log_format="text")
+def settings(defaults: Settings, tmp_path: Path) -> Settings:
+    """The sandbox's defaults, with a folder of the test's own."""
+    return defaults.model_copy(update={"data_dir": tmp_path})
 
 
 @pytest.fixture
