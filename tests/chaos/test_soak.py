@@ -1,15 +1,18 @@
 """What a soak says of its samples: that it can say no."""
 
 import io
+import json
 import random
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fulfillment.webhooks.signing import signature
-from tests.chaos.soaking import ear, verdicts
+from tests.chaos.soaking import ear, report, verdicts
 from tests.chaos.soaking.histogram import place_of, quantile_ms
-from tests.chaos.soaking.samples import Kept, Sample, Tables
+from tests.chaos.soaking.samples import SESSION, Kept, Sample, Tables
 from tests.chaos.soaking.verdicts import Interval
 
 _HOURS = 7200.0
@@ -51,6 +54,14 @@ def test_warm_up_is_no_leak() -> None:
     samples = [Sample(at, {"api 7": min(100.0 + at / 10, 150.0)}, {}, 40) for at in map(float, range(0, 7200, 60))]
 
     assert not verdicts.memory(samples, _HOURS).violations
+
+
+@pytest.mark.parametrize(("grown", "broken"), [(0.4, False), (1.0, True)])
+def test_sessions(grown: float, broken: bool) -> None:
+    """The database's mean session may fill its caches by half a megabyte in hours, not by more."""
+    samples = [Sample(at, {SESSION: 4 + grown * at / 5400}, {}, 40) for at in map(float, range(0, 7200, 60))]
+
+    assert bool(verdicts.memory(samples, _HOURS).violations) is broken
 
 
 @pytest.mark.parametrize(("files", "broken"), [(0, False), (20, True)])
@@ -116,6 +127,48 @@ def test_histogram_is_as_exact_as_its_steps() -> None:
         steps[place_of(seconds)] = steps.get(place_of(seconds), 0) + 1
 
     assert quantile_ms(steps, 0.99) == pytest.approx(1000 * latencies[4949], rel=0.011)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _ended(**changed: object) -> dict[str, Any]:
+    heard = {"deliveries": 7200, "latest_old": 0.0, "wrong": 0, "examples": []}
+    return {"changes": 7200, "wrong": 0, "examples": [], "renewed": 9, "rotated": 9, "heard": heard} | changed
+
+
+@pytest.mark.parametrize(
+    ("rate", "ended", "broken"),
+    [
+        (1.6, _ended(), False),
+        (1.6, _ended(wrong=1, examples=["get was answered 500"]), True),
+        (1.6, _ended(renewed=0), True),
+        (1.8, _ended(), True),  # 12,000 answers of 12,960
+    ],
+)
+def test_answers(rate: float, ended: dict[str, Any], broken: bool) -> None:
+    """A wrong answer is found, tokens that were not renewed, and a driver that offered less than it said."""
+    found = verdicts.answers(_intervals(_HOURS, 1, 1), ended, {"capacity": 2 * rate, "rate": rate})
+
+    assert bool(found.violations) is broken
+
+
+@pytest.mark.parametrize(
+    ("behind", "ended", "broken"), [(3, _ended(), False), (6, _ended(), True), (0, _ended(rotated=0), True)]
+)
+def test_hooks(behind: int, ended: dict[str, Any], broken: bool) -> None:
+    """Deliveries more than five seconds behind the load are found, and secrets that were not rotated."""
+    intervals = [Interval(_HOURS, {}, {}, behind)]
+
+    assert bool(verdicts.hooks(intervals, ended).violations) is broken
+
+
+def test_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A long run leaves its samples, with a plot beside them."""
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    tables = [Tables(at, {"events": Kept(1, 1.0, 1.0)}, 100.0) for at in (0.0, 60.0)]
+    place = report.write({"seconds": 60}, _samples(_MINUTE), tables, _intervals(_MINUTE, 1, 2))
+
+    content = json.loads(place.read_text())
+    assert (len(content["samples"]), len(content["tables"]), len(content["intervals"])) == (100, 2, 120)
+    assert place.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
 class _Clock:

@@ -12,7 +12,7 @@ import psycopg
 
 from tests.chaos.stage import Stage, memory_megabytes
 
-DATABASE: Final = "database"
+SESSION: Final = "session"
 DRIVER: Final = "driver"
 _KEPT: Final[Mapping[str, LiteralString]] = {
     table: f"SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM {table}"
@@ -28,7 +28,7 @@ class Sample:
     """What the processes hold at a moment."""
 
     at: float  # seconds since the load began
-    megabytes: dict[str, float]  # resident, by process; the database's sessions are one
+    megabytes: dict[str, float]  # resident, by process; of the database's sessions the mean
     descriptors: dict[str, int]
     sessions: int  # of the database
 
@@ -79,7 +79,7 @@ class Watcher:
         return Sample(
             time.monotonic() - self._began,
             {name: memory_megabytes([pid]) for name, pid in processes.items()}
-            | {DATABASE: sum(map(_private_megabytes, backends))},
+            | {SESSION: sum(map(_private_megabytes, backends)) / len(backends)},
             {name: len(os.listdir(f"/proc/{pid}/fd")) for name, pid in processes.items()},
             len(backends),
         )
