@@ -47,6 +47,14 @@ async def test_every_operation_of_the_contract_is_served(served: dict[str, Any])
         )
 
 
+async def test_every_refusal_of_the_token_endpoint_is_documented(served: dict[str, Any]) -> None:
+    """What it says to a wrong, an unknown, a too large and a too frequent request is OAuth's error, no problem."""
+    answers = served["paths"]["/oauth2/token"]["post"]["responses"]
+
+    oauth = {status for status, answer in answers.items() if answer.get("$ref", "").endswith("/OAuthError")}
+    assert oauth == {"400", "401", "413", "429"}
+
+
 @pytest.mark.parametrize("name", SCHEMAS)
 async def test_every_schema_of_the_contract_is_served(served: dict[str, Any], name: str) -> None:
     """Properties, types, formats, patterns, enums and required members are the contract's; there may be more."""

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import jsonschema
 import psycopg
 import pytest
 
@@ -128,6 +129,21 @@ async def test_a_key_still_guards(env: Env, world: World) -> None:
     assert replayed.headers["Idempotent-Replayed"] == "true"
     assert replayed.json()["id"] == first.json()["id"]
     assert [mark for mark in MARKS if mark in replayed.text] == []
+
+
+async def test_an_erased_customer_is_answered_as_documented(env: Env, world: World) -> None:
+    """The served document allows the customer who is nobody now in answers, and the state of none in no request."""
+    caller = await world.partner()
+    order_id = await ordered(env, caller, world, "cust-8", key="d1", settled="SHIPPED")
+    await service.erase_customer(env, caller.partner_id, "cust-8")
+    async with client_of(env) as client:
+        order = (await client.get(f"/v1/orders/{order_id}", headers=await world.headers(caller))).json()
+        components = (await client.get("/openapi.json")).json()["components"]
+
+    schema = {"$ref": "#/components/schemas/Customer", "components": components}
+    jsonschema.validate(order["customer"], schema, cls=jsonschema.Draft202012Validator)
+    state = order["customer"]["address"]["state"]
+    assert state not in components["schemas"]["AddressCreate"]["properties"]["state"]["enum"]
 
 
 async def test_open_orders_are_in_the_way(env: Env, world: World) -> None:

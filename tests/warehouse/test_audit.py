@@ -96,7 +96,7 @@ async def a_batch(desk: Desk, product: int) -> None:
     orders = [await desk.bench.order(a_line(product)) for _ in range(2)]
     made = await desk.post("operatorCreateBatch", "/operator/batches", {"orderIds": orders})
     place = f"/operator/batches/{made['batch']['id']}"
-    await desk.post("operatorConfirmBatch", f"{place}/packs/confirm", {"confirmAll": True})
+    await desk.post("operatorConfirmBatch", f"{place}/packs/confirm")
     await desk.post("operatorFulfillBatch", f"{place}/fulfill")
     await desk.post("operatorLabelBatch", f"{place}/label")
     await desk.post("operatorShipBatch", f"{place}/ship")

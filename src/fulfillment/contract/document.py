@@ -14,6 +14,7 @@ from fulfillment.contract import bounds
 
 _METHODS: Final = ("get", "post", "put", "patch", "delete")
 _BOTH_WAYS: Final = ("Address", "Administration", "Customer")  # the contract's shapes that are sent and answered
+_ERASED_STATE: Final = "XX"  # orders of a customer who was erased are answered with it; no request may name it
 # Shapes that the contract writes inside objects that may be null: generators of clients stumble unless they have names.
 _NAMED: Final = {
     ("FulfillmentInfo", "checkpoints"): "Checkpoint",
@@ -121,6 +122,8 @@ def _close(schemas: dict[str, Any]) -> None:
         schemas[f"{name}Create"] = copy.deepcopy(schemas[name]) | {"additionalProperties": False}
     for asked in ("OrderCreate", "ProtocolUpdate", "LineItemCreate", "CustomerCreate"):
         _rename(schemas[asked], {f"#/components/schemas/{name}": f"{name}Create" for name in _BOTH_WAYS})
+    state = schemas["Address"]["properties"]["state"]
+    state["enum"] = [*state["enum"], _ERASED_STATE]
 
 
 def _rename(node: object, names: Mapping[str, str]) -> None:
