@@ -16,6 +16,8 @@ from fulfillment.kernel.callers import Caller
 from fulfillment.orders import service
 from fulfillment.orders.domain import DuplicateOrder, InsufficientStock, OrderNotCancellable
 from fulfillment.orders.intake import intake_of
+from fulfillment.orders.preparing import UnknownProduct
+from fulfillment.orders.previewing import preview_order
 from tests.conftest import client_of
 from tests.orders.stored import NOTHING, footprint, reserved, rows, run
 from tests.world import World, a_customer, a_draft, a_line, an_order
@@ -135,6 +137,24 @@ async def test_an_unreadable_value_is_a_bare_500(env: Env, world: World, monkeyp
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "secret" not in answer.text
     assert "json" not in answer.json()["detail"].lower()
+
+
+async def test_a_product_that_another_process_has_just_made(env: Env, other_env: Env, world: World) -> None:
+    """A process that has not been told of a product yet orders, previews and accepts it all the same."""
+    caller = await world.partner()
+    await create(env, caller, a_line(await world.product(available=1000)))
+    elsewhere = World(other_env)
+
+    ordered = await create(env, caller, a_line(await elsewhere.product(available=1000)))
+    previewed = await preview_order(env, caller, a_draft(a_line(await elsewhere.product(available=1000))))
+    check = await service.line_check(env)
+    new = await elsewhere.product(available=1000)
+
+    assert ordered["status"] == "CREATED"
+    assert previewed.errors == ()
+    with pytest.raises(UnknownProduct):
+        check(a_draft(a_line(new)))
+    (await service.line_check(env))(a_draft(a_line(new)))
 
 
 async def test_lots_that_somebody_else_has_locked(env: Env, dsns: tuple[str, str], world: World) -> None:

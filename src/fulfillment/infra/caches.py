@@ -76,13 +76,17 @@ class Caches:
             while True:
                 if listening is None or listening.done():
                     listening = asyncio.create_task(self._listen())
-                await self._compare()
+                await self.compare()
                 await asyncio.sleep(_POLL_SECONDS)
         finally:
             if listening is not None:
                 listening.cancel()
 
-    async def _compare(self) -> None:
+    async def compare(self) -> None:
+        """Drop what has changed, without waiting to be told: what is refused must not rest on what was true before.
+
+        Without the database nothing is dropped.
+        """
         if not self._values:
             return
         try:

@@ -126,6 +126,9 @@ async def preview_order(env: Env, caller: Caller, draft: Draft, *, on_duplicate:
         partner, (await shipping.get_methods(env)).value, service.rules_of(env), service.now_of(env, partner)
     )
     made, faults = _made_lines(draft, orderables)
+    if faults:  # as at creation, a refusal rests on the catalogue as it is now
+        await env.caches.compare()
+        made, faults = _made_lines(draft, (await catalog.get_orderables(env)).value)
     lines = list(made.values())
     async with env.db.reading(caller.partner_id) as tx:
         looked = await _look(tx, terms, draft, lines)

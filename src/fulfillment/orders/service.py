@@ -103,7 +103,15 @@ async def prepare_order(env: Env, caller: Caller, draft: Draft) -> tuple[Prepare
         everyone = await partners.get_partners(env)
         partner = everyone.value[caller.partner_id]
     at = now_of(env, partner)
-    prepared = prepare(draft, products.value, partner, methods.value[draft.shipping_method].price, rules_of(env), at)
+    price = methods.value[draft.shipping_method].price
+    try:
+        prepared = prepare(draft, products.value, partner, price, rules_of(env), at)
+    except ValidationFailed:
+        # The product may have been made a moment ago, by another process, whose notification a pooler keeps back.
+        await env.caches.compare()
+        if (await catalog.get_orderables(env)).version == products.version:
+            raise
+        return await prepare_order(env, caller, draft)
     return prepared, (products.version, everyone.version, methods.version)
 
 
@@ -113,6 +121,7 @@ async def line_check(env: Env) -> Callable[[Draft], None]:
     The check itself asks nothing of the database, so it may run inside a transaction. It raises ValidationFailed,
     UnknownProduct or ProductNotOrderable where a line can't be made.
     """
+    await env.caches.compare()  # as where an order is refused, but the check itself can't wait
     products = (await catalog.get_orderables(env)).value
 
     def check(draft: Draft) -> None:
