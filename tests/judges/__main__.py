@@ -19,7 +19,7 @@ from rich.table import Table
 from tests.contract.test_schemathesis import CONFIG, ELSEWHERE, spec
 from tests.fuzz.__main__ import fuzz
 from tests.fuzz.targets import TARGETS
-from tests.judges import clients, differs, documents, generators, pooler, proxy, static, timing, workflows
+from tests.judges import clients, differs, documents, generators, links, pooler, proxy, static, timing, workflows
 from tests.judges.node import NodeMissing
 from tests.judges.verdict import Judged, Skipped
 from tests.serving import ServerProcess
@@ -142,6 +142,7 @@ JUDGES: dict[str, Callable[[Court], Judged]] = {
     "pooler": lambda _: pooler.behind_a_pooler(),
     "fuzzing": _fuzzing,
     "schemathesis": _schemathesis,
+    "links": lambda _: links.every_link(),
 }
 # Under a minute in all, once their programs are there.
 QUICK = ("redocly", "spectral", "differ", "oauth", "stripe", "respect")
