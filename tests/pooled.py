@@ -34,6 +34,18 @@ class PoolerMissing(Exception):
     """There is no PgBouncer on this machine, or it does not serve."""
 
 
+def find() -> str:
+    """Return where PgBouncer is.
+
+    Raises:
+        PoolerMissing: Nowhere.
+    """
+    program = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if program is None:
+        raise PoolerMissing("pgbouncer is not installed")
+    return program
+
+
 def without_prepared_statements() -> None:
     """Do what an operator does before such a pooler: FULFILLMENT_PREPARED_STATEMENTS=false, and for pools made here."""
     os.environ["FULFILLMENT_PREPARED_STATEMENTS"] = "false"
@@ -55,9 +67,7 @@ def application_dsn(database: EmbeddedPostgres) -> Generator[str]:
 @contextmanager
 def pooler(database: EmbeddedPostgres) -> Generator[str]:
     """Give the application's address through a PgBouncer before *database*; any other name of a database works, too."""
-    program = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if program is None:
-        raise PoolerMissing("pgbouncer is not installed")
+    program = find()
     folder = Path(tempfile.mkdtemp(prefix="pb-"))
     process = _started(program, folder, database)
     try:

@@ -140,6 +140,7 @@ JUDGES: dict[str, Callable[[Court], Judged]] = {
     "framing": lambda _: proxy.framing_behind_a_proxy(),
     "proxy": lambda _: proxy.killed_behind_a_proxy(),
     "pooler": lambda _: pooler.behind_a_pooler(),
+    "pooled-suite": lambda court: pooler.suite_behind_a_pooler(court.folder),
     "fuzzing": _fuzzing,
     "schemathesis": _schemathesis,
     "links": lambda _: links.every_link(),

@@ -1,56 +1,103 @@
-"""PgBouncer in transaction mode between the server and its database, without prepared statements."""
+"""PgBouncer in transaction mode before the database: a server behind it, and the project's own tests."""
 
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+from xml.etree import ElementTree
 
 import httpx2
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 from fulfillment import seeding
 from fulfillment.infra import migrate
 from fulfillment.infra import settings as settings_module
 from fulfillment.infra.postgres import EmbeddedPostgres
+from tests import pooled
 from tests.judges.verdict import Judged, Skipped
 from tests.serving import ServerProcess
 from tests.world import a_line, an_order
 
 _PRODUCT: Final = 77123129891
 _ORDERS: Final = 60
+_ROOT: Final = Path(__file__).parents[2]
+# Pages, generated clients, other programs and parsers: they meet the database, if at all, over ways that others take.
+_LEFT_OUT: Final = ("browser", "site", "judges", "fuzz", "contract/test_schemathesis.py")
+_SECONDS: Final = 3600
 
 
 def behind_a_pooler() -> Judged:
     """Serve behind a pooler with two server connections: orders, replays, lists, cancellations, settings."""
-    program = shutil.which("pgbouncer")
-    if program is None:
-        raise Skipped("pgbouncer is not installed")
+    _ask_for_the_program()
     folder = Path(tempfile.mkdtemp(prefix="pooled-"))
     folder.chmod(0o711)
     database = EmbeddedPostgres(folder / "database", echo=lambda _: None)
     try:
         database.start(60)
         migrate.up(database.owner_dsn)
-        with _pooler(program, folder, database) as pooled:
-            found = _serve(folder / "served", pooled, database.owner_dsn)
+        with pooled.pooler(database) as through:
+            found = _serve(folder / "served", through, database.owner_dsn)
     finally:
         database.stop(hurry=lambda: True)
         shutil.rmtree(folder, ignore_errors=True)
     return Judged(f"{_ORDERS} orders, their lists, replays and cancellations, 2 API processes, a worker", found)
 
 
-def _serve(folder: Path, pooled: str, owner_dsn: str) -> list[str]:
+def suite_behind_a_pooler(folder: Path) -> Judged:
+    """Run the project's own tests with every connection of the application through the pooler."""
+    _ask_for_the_program()
+    report = folder / "pooled.xml"
+    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--junitxml", str(report), "tests"]
+    command += [f"--ignore=tests/{path}" for path in _LEFT_OUT]
+    environment = os.environ | {"TESTS_POOLED": "1"}
+    done = subprocess.run(
+        command, cwd=_ROOT, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
+    )
+    if not report.exists():
+        return Judged("it did not run", [done.stdout[-3000:] + done.stderr[-3000:]])
+    said, found = told(report)
+    if done.returncode != 0 and not found:
+        found.append(done.stdout[-3000:])
+    return Judged(said, found)
+
+
+def told(report: Path) -> tuple[str, list[str]]:
+    """Return how the tests of a JUnit report went, and what is wrong with that."""
+    found: list[str] = []
+    skipped: dict[str, str] = {}
+    cases = list(ElementTree.parse(report).iter("testcase"))
+    for case in cases:
+        name = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
+        for fault in (*case.findall("failure"), *case.findall("error")):
+            found.append(f"{name}: {fault.get('message', '')[:300]}")
+        for skip in case.findall("skipped"):
+            skipped[name] = skip.get("message", "")
+    failed = len(found)
+    found += [
+        f"{beginning} is left out behind a pooler, and is no test"
+        for beginning in pooled.UNPOOLED
+        if not any(name.startswith(beginning) for name in skipped)
+    ]
+    reasons = "; ".join(f"{name.rpartition('::')[2]}: {reason}" for name, reason in sorted(skipped.items()))
+    passed = len(cases) - failed - len(skipped)
+    return f"{passed} passed, {failed} failed, {len(skipped)} skipped ({reasons})", found
+
+
+def _ask_for_the_program() -> None:
+    try:
+        pooled.find()
+    except pooled.PoolerMissing as missing:
+        raise Skipped(str(missing)) from missing
+
+
+def _serve(folder: Path, through: str, owner_dsn: str) -> list[str]:
     folder.mkdir()
     # The migrations are applied already: the demo data, which a server makes after its first ones, is made here.
-    seeding.first_start(settings_module.load(data_dir=folder, prepared_statements=False), pooled)
+    seeding.first_start(settings_module.load(data_dir=folder, prepared_statements=False), through)
     environment = {
-        "FULFILLMENT_DATABASE_URL": pooled,
+        "FULFILLMENT_DATABASE_URL": through,
         "FULFILLMENT_MIGRATION_DATABASE_URL": owner_dsn,
         "FULFILLMENT_PREPARED_STATEMENTS": "false",
     }
@@ -62,51 +109,6 @@ def _serve(folder: Path, pooled: str, owner_dsn: str) -> list[str]:
     finally:
         server.stop()
     return found + [line[:300] for line in said.splitlines() if "request.failed" in line or "job.failed" in line][:5]
-
-
-@contextmanager
-def _pooler(program: str, folder: Path, database: EmbeddedPostgres) -> Generator[str]:
-    own = folder / "pooler"
-    own.mkdir(mode=0o755)
-    users = own / "users.txt"
-    users.write_text('"fulfillment" ""\n')
-    place = conninfo_to_dict(database.app_dsn)["host"]
-    configuration = own / "pgbouncer.ini"
-    configuration.write_text(
-        f"[databases]\nfulfillment = host={place} dbname=fulfillment user=fulfillment\n"
-        f"[pgbouncer]\npool_mode = transaction\nauth_type = any\nauth_file = {users}\nunix_socket_dir = {own}\n"
-        "listen_port = 6543\ndefault_pool_size = 2\nmax_client_conn = 100\n"
-        "ignore_startup_parameters = extra_float_digits\n"
-    )
-    identity: dict[str, Any] = {}
-    if os.geteuid() == 0:  # it refuses to run as root; the cluster's owner may use the socket
-        owner = database.cluster_dir.owner()
-        identity = {"user": owner, "group": owner}
-        for path in (own, users, configuration):
-            shutil.chown(path, owner)
-    process = subprocess.Popen(
-        [program, "-q", configuration], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **identity
-    )
-    pooled = f"postgresql://fulfillment@/fulfillment?host={own}&port=6543"
-    try:
-        _wait(pooled)
-        yield pooled
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait(dsn: str) -> None:
-    until = time.monotonic() + 10
-    while True:
-        try:
-            psycopg.connect(dsn, connect_timeout=2).close()
-        except psycopg.OperationalError as error:
-            if time.monotonic() > until:
-                raise Skipped(f"pgbouncer does not serve: {error}") from error
-            time.sleep(0.2)
-        else:
-            return
 
 
 def _use(server: ServerProcess) -> list[str]:
