@@ -40,7 +40,7 @@ def spec(server: ServerProcess) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("who", "paths", "seconds"),
-    [("", "^(?!/operator)", 25), ("operator_", "^/operator", 12)],
+    [("", "^(?!/operator)", 20), ("operator_", "^/operator", 10)],
     ids=["partner", "operator"],
 )
 def test_no_check_fails(server: ServerProcess, tmp_path: Path, who: str, paths: str, seconds: int) -> None:
@@ -54,7 +54,7 @@ def test_no_check_fails(server: ServerProcess, tmp_path: Path, who: str, paths: 
         *("--url", server.url + "/v1", "--header", f"Authorization: {token}"),
         *("--checks", "all", "--phases", "coverage,fuzzing,stateful", "--mode", "all"),
         *("--max-examples", "10", "--max-time", str(seconds), "--seed", "1", "--workers", "1"),
-        *("--request-timeout", "40"),  # an event feed may wait for 30 s
+        *("--request-timeout", "40", "--max-response-time", "35"),  # an event feed may wait for 30 s
         *("--generation-allow-x00", "false", "--generation-database", "none", "--no-color"),
         *("--include-path-regex", paths, "--exclude-path-regex", ELSEWHERE),
     ]
