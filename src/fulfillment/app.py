@@ -169,7 +169,11 @@ def _service_router() -> APIRouter:
         """Say that the process runs."""
         return _plain(200, "ok")
 
-    @router.get("/readyz", operation_id="ready", openapi_extra={"security": []})
+    not_ready: dict[int | str, dict[str, Any]] = {
+        503: {"description": "Not now", "content": {"application/json": {"schema": {}}}}
+    }
+
+    @router.get("/readyz", operation_id="ready", responses=not_ready, openapi_extra={"security": []})
     async def ready(request: Request) -> Response:
         """Say whether requests can be served: the database answers and is migrated, and we are not stopping."""
         if request.app.state.front.draining:
@@ -181,12 +185,16 @@ def _service_router() -> APIRouter:
         """Return the API's OpenAPI document as JSON."""
         return await document_as(request, "json", document.as_json)
 
-    @router.get("/openapi.yaml", operation_id="getOpenApiYaml", openapi_extra={"security": []})
+    @router.get("/openapi.yaml", operation_id="getOpenApiYaml", response_class=_Yaml, openapi_extra={"security": []})
     async def openapi_yaml(request: Request) -> Response:
         """Return the API's OpenAPI document as YAML."""
         return await document_as(request, "yaml", document.as_yaml)
 
     return router
+
+
+class _Yaml(Response):
+    media_type = "application/yaml"
 
 
 def _plain(status: int, text: str) -> Response:

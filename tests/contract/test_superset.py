@@ -2,6 +2,7 @@
 
 import ast
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from jsonschema import Draft202012Validator
 
 from fulfillment.app import HOT, create_app
+from fulfillment.infra.db import Database
 from fulfillment.infra.env import Env
+from tests.conftest import client_of
 from tests.contract.contract import METHODS, contract, operations
 
 pytestmark = pytest.mark.anyio
@@ -53,6 +56,21 @@ async def test_every_refusal_of_the_token_endpoint_is_documented(served: dict[st
 
     oauth = {status for status, answer in answers.items() if answer.get("$ref", "").endswith("/OAuthError")}
     assert oauth == {"400", "401", "413", "429"}
+
+
+async def test_answers_outside_the_contract_have_the_documented_type(
+    api: httpx2.AsyncClient, env: Env, served: dict[str, Any]
+) -> None:
+    """The service's own paths answer with the media type that the document names; not being ready does, too."""
+    paths = ("/livez", "/readyz", "/openapi.json", "/openapi.yaml", "/.well-known/oauth-authorization-server")
+    answers = [await api.get(path) for path in paths]
+    async with client_of(replace(env, db=Database("host=/nowhere"))) as away:
+        answers.append(await away.get("/readyz"))
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 200, 503]
+    for answer in answers:
+        documented = served["paths"][answer.url.path]["get"]["responses"][str(answer.status_code)]["content"]
+        assert list(documented) == [answer.headers["content-type"].partition(";")[0]], answer.url.path
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

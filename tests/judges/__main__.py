@@ -135,6 +135,7 @@ JUDGES: dict[str, Callable[[Court], Judged]] = {
     "semgrep": lambda court: static.semgrep(court.folder),
     "pip-audit": lambda _: static.pip_audit(),
     "prism": lambda court: workflows.prism(court.server(), court.folder),
+    "prism-suite": lambda court: workflows.prism_suite(court.folder),
     "timing": lambda court: timing.foreign_like_missing(court.server(), court.document()),
     "generators": lambda court: generators.generated_clients(court.server(), court.document(), court.folder),
     "framing": lambda _: proxy.framing_behind_a_proxy(),
