@@ -131,6 +131,13 @@ class Hands:
                 return _done(answer)["id"]
             time.sleep(0.2)
 
+    def no_replay(self) -> None:
+        """Wait until no replay is under way."""
+        until = time.monotonic() + _PATIENCE_SECONDS
+        place = f"/v1/webhooks/replays/{self.replay()}"  # it begins when the one before has ended
+        while _done(self._partner.get(place))["status"] == "RUNNING" and time.monotonic() < until:
+            time.sleep(0.05)
+
     def _of(self, role: str) -> httpx2.Client:
         return self._operator if role == "operator" else self._partner
 
@@ -254,6 +261,8 @@ def a_query(hands: Hands, role: str, label: str, state: str) -> dict[str, Any]:
         return {"since": before}
     if label == "POST /operator/inventory/reconcile":
         hands.miscounted_lot()
+    if label == "POST /webhooks/replay":
+        hands.no_replay()
     makers: dict[str, Callable[[], object]] = {
         "GET /operator/batches": lambda: hands.batch(state),
         "GET /operator/lots": hands.lot,
