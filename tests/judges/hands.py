@@ -135,7 +135,7 @@ class Hands:
         """Wait until no replay is under way."""
         until = time.monotonic() + _PATIENCE_SECONDS
         place = f"/v1/webhooks/replays/{self.replay()}"  # it begins when the one before has ended
-        while _done(self._partner.get(place))["status"] == "RUNNING" and time.monotonic() < until:
+        while _done(self._partner.get(place))["status"] != "DONE" and time.monotonic() < until:
             time.sleep(0.05)
 
     def _of(self, role: str) -> httpx2.Client:
