@@ -14,6 +14,7 @@ from rich.table import Table
 
 from tests.chaos import (
     clocks,
+    crowded,
     disk,
     drill,
     guessing,
@@ -107,6 +108,7 @@ _ACTS: Final[Mapping[str, tuple[str, Act]]] = {
         "Rolling restart under load",
         lambda given: rolling.play(given.seed, given.patience, 1 if given.quick else rolling.RELOADS),
     ),
+    "crowded": ("No connection left", lambda given: crowded.play(given.seed, given.patience)),
     "overload": ("Three times the capacity", lambda given: overload.play(given.seed)),
     "clocks": ("Clocks that differ", lambda given: clocks.play(given.seed, given.patience)),
     "disk": (

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 import httpx2
+import psycopg
 
 from fulfillment.kernel.errors import FulfillmentError
 from fulfillment.orders.domain import OrderStatus
@@ -351,9 +352,10 @@ class Crowd:
 
 
 def database_answers(stage: Stage) -> bool:
-    """Return whether a new connection to the database can be used."""
+    """Return whether the application can open a new connection to the database and use it."""
     try:
-        stage.sql("SELECT 1")
+        with psycopg.connect(stage.database.app_dsn, autocommit=True) as connection:
+            connection.execute("SELECT 1")
     except Exception:
         return False
     return True
