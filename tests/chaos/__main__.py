@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tests.chaos import (
@@ -82,7 +83,7 @@ def report(console: Console, title: str, verdicts: list[Verdict]) -> int:
         table.add_column(column, overflow="fold")
     for verdict in verdicts:
         found = "0" if not verdict.violations else f"{len(verdict.violations)}: " + "; ".join(verdict.violations[:3])
-        table.add_row(verdict.name, verdict.promise, verdict.checked, found)
+        table.add_row(verdict.name, verdict.promise, escape(verdict.checked), escape(found))
     console.print(table)
     return sum(bool(verdict.violations) for verdict in verdicts)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx2
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tests.contract.test_schemathesis import CONFIG, ELSEWHERE, spec
@@ -169,12 +170,12 @@ def main() -> int:
             try:
                 judged = JUDGES[name](court)
             except (Skipped, NodeMissing) as reason:
-                table.add_row(name, f"not asked: {reason}", "", "")
+                table.add_row(name, escape(f"not asked: {reason}"), "", "")
                 continue
             except Exception as error:
                 judged = Judged("it broke", [f"{type(error).__name__}: {error}"[:1000]])
             broken += bool(judged.found)
-            table.add_row(name, judged.looked_at, str(len(judged.found)), f"{time.monotonic() - began:.0f}")
+            table.add_row(name, escape(judged.looked_at), str(len(judged.found)), f"{time.monotonic() - began:.0f}")
             for finding in judged.found[:40]:
                 console.print(f"{name}: {finding}", markup=False, highlight=False)
     finally:

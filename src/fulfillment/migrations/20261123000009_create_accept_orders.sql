@@ -2,7 +2,7 @@
 SET lock_timeout = '5s';
 
 -- A batch of creates where nothing is special, in one round trip and one transaction: the lots are locked, all that the
--- orders rest on is looked at after the wait for the locks, and everything is written (docs/decisions/0040). Where
+-- orders rest on is looked at after the wait for the locks, and everything is written (docs/decisions/0013). Where
 -- anything is special it writes nothing and says what: the caller does the batch step by step. It runs with the caller's
 -- rights, so row-level security holds in it as everywhere. A later release that needs other arguments makes a function
 -- of another name: processes of both releases run side by side while one replaces the other.
