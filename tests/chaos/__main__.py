@@ -109,7 +109,6 @@ _ACTS: Final[Mapping[str, tuple[str, Act]]] = {
         "Rolling restart under load",
         lambda given: rolling.play(given.seed, given.patience, 1 if given.quick else rolling.RELOADS),
     ),
-    "crowded": ("No connection left", lambda given: crowded.play(given.seed, given.patience)),
     "overload": ("Three times the capacity", lambda given: overload.play(given.seed)),
     "clocks": ("Clocks that differ", lambda given: clocks.play(given.seed, given.patience)),
     "disk": (
@@ -126,6 +125,7 @@ _ACTS: Final[Mapping[str, tuple[str, Act]]] = {
 
 # Beyond the ten minutes: each by its name, or all of them with --longer.
 _LONGER: Final[Mapping[str, tuple[str, Act]]] = {
+    "crowded": ("No connection left", lambda given: crowded.play(given.seed, given.patience)),
     "races": ("The last unit and one key, raced for", lambda given: races.play(given.seed)),
     "rotation": ("Secrets rotated under load", lambda given: rotation.play(given.seed)),
     "slow": (
