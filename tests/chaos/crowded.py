@@ -22,6 +22,11 @@ _LONGEST_SECONDS: Final = 6.0  # of an answer: a second above what a caller wait
 _SETTLED_SECONDS: Final = 0.5  # for an answer that was on its way when the last connection went
 _ASKED: Final = {"/v1/orders?limit=1": 503, "/v1/protocols": 503, "/readyz": 503, "/livez": 200}
 _GUEST: Final = "guest"
+_FILLING_SECONDS: Final = 30.0
+_PLACES: Final = """
+SELECT sum(CASE name WHEN 'max_connections' THEN setting::int ELSE -setting::int END)::int FROM pg_settings
+ WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections')
+"""
 _PUT_OUT: Final = f"""
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
  WHERE backend_type = 'client backend' AND application_name <> '{_GUEST}' AND pid <> pg_backend_pid()
@@ -34,6 +39,7 @@ class Full:
 
     guests: int = 0
     began: float = 0.0
+    leaving: float = 0.0  # the first of them
     ended: float = 0.0
     longest: float = 0.0  # seconds, of an answer
     answers: "Counter[tuple[str, int]]" = field(default_factory=Counter[tuple[str, int]])
@@ -65,17 +71,22 @@ def _taken(stage: Stage, full: Full) -> Generator[None]:
     with contextlib.ExitStack() as stack:
         # It keeps a few for the superuser, who puts out whoever else has one until there are guests only.
         host = stack.enter_context(psycopg.connect(stage.superuser_dsn, autocommit=True, application_name=_GUEST))
-        others = 1
-        while others:
+        places = host.execute(_PLACES).fetchall()[0][0] - 1  # the host has one
+        until = time.monotonic() + _FILLING_SECONDS
+        # By their number: who is put out is out of sight before the place is free.
+        while full.guests < places:
+            if time.monotonic() > until:
+                raise RuntimeError(f"only {full.guests} of {places} connections could be taken")
             try:
                 guest = psycopg.connect(stage.database.app_dsn, autocommit=True, application_name=_GUEST)
             except psycopg.OperationalError:
-                others = host.execute(_PUT_OUT.encode()).fetchall()[0][0]
+                host.execute(_PUT_OUT.encode())
             else:
                 stack.callback(guest.close)
                 full.guests += 1
         full.began = time.monotonic()
         yield
+        full.leaving = time.monotonic()
     full.ended = time.monotonic()
 
 
@@ -97,17 +108,17 @@ def _turned_away(crowd: Crowd, full: Full, patience: float) -> Verdict:
     wrong = [f"{path} {status}" for path, status in full.answers if _ASKED[path] != status]
     if full.longest > _LONGEST_SECONDS * patience:
         wrong.append(f"an answer took {full.longest:.1f} s")
-    while_full = [moment for moment in journal.refusals if full.began <= moment <= full.ended]
+    while_full = [moment for moment in journal.refusals if full.began <= moment <= full.leaving]
     wrong += [] if while_full else ["nobody was turned away: connections were left"]
     settled = full.began + _SETTLED_SECONDS
-    made = [moment - full.began for moment in journal.acks if settled <= moment <= full.ended]
+    made = [moment - full.began for moment in journal.acks if settled <= moment <= full.leaving]
     wrong += [f"an order {after:.1f} s after the last connection was taken" for after in made]
     late = [moment for moment in journal.refusals if moment > full.ended + latest]
     wrong += [f"503 {moment - full.ended:.1f} s after connections were free" for moment in late]
     if not any(moment > full.ended for moment in journal.acks):
         wrong.append("no order after connections were free")
     checked = (
-        f"{full.guests} connections held for {full.ended - full.began:.0f} s; {len(while_full)} x 503 under load, "
+        f"{full.guests} connections held for {full.leaving - full.began:.0f} s; {len(while_full)} x 503 under load, "
         f"{sum(full.answers.values())} asked beside, the slowest {full.longest:.2f} s"
     )
     return Verdict("S-38", f"no connection left: 503 at once, and none {latest:.0f} s after", checked, wrong)

@@ -71,7 +71,7 @@ MUTANTS: Final = (
         "stock read, then written",
         (
             ("inventory/queries.py", _LOCK, _LOCK.replace("   FOR NO KEY UPDATE\n", "")),
-            ("migrations/20261123000009_create_accept_orders.sql", "\n      FOR NO KEY UPDATE;", ";"),
+            ("migrations/20261123000012_create_accept_batch.sql", "THEN pick.quantity END", "THEN 0 END"),
             ("migrations/20261123000001_create_core.sql", "CHECK (reserved BETWEEN 0 AND on_hand)", "CHECK (true)"),
         ),
         ("worker",),

@@ -4,15 +4,17 @@ import asyncio
 import itertools
 import random
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 from unittest.mock import MagicMock
 
 import pytest
 
+from fulfillment.infra.db import ALL_TENANTS, Tx
 from fulfillment.infra.env import Env
 from fulfillment.kernel.callers import Caller
 from fulfillment.kernel.errors import FulfillmentError
 from fulfillment.orders import intake_queries, service
+from fulfillment.orders.domain import DuplicateOrder
 from fulfillment.orders.idempotency import Claim
 from fulfillment.orders.intake import Asked, Created, Intake, OnDuplicate, intake_of
 from tests.orders.stored import NOTHING, footprint, reserved, rows, run
@@ -184,7 +186,7 @@ async def test_a_batch_that_would_oversell_a_lot_is_left_to_the_careful_way(
 
     await transact(Intake(env), [await asked(env, caller, a_line(epa, 1)) for _ in range(4)])
 
-    assert said == [intake_queries.REFUSED]
+    assert said == [intake_queries.TAKEN]
     assert dict(await rows(env, "SELECT id, reserved FROM lots WHERE product_id = %(p)s", p=epa)) == {
         first: 90,
         second: 30,
@@ -202,3 +204,77 @@ async def test_a_price_that_changed_is_not_taken(env: Env, world: World, said: l
 
     assert b'"price":"2.00"' in created.body
     assert said[-1] == intake_queries.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("change", "heard", "text", "left"),
+    [
+        ("UPDATE lots SET state = 'RECALLED' WHERE id = %(lot)s", ["taken"], b'"CREATED"', [0, 60]),
+        ("UPDATE lots SET expiry = current_date WHERE id = %(lot)s", ["taken"], b'"CREATED"', [0, 60]),
+        ("UPDATE lots SET reserved = on_hand - 59 WHERE id = %(lot)s", ["taken"], b'"CREATED"', [41, 60]),
+        ("UPDATE products SET list_price = 2 WHERE id = %(product)s", ["stale", "accepted"], b'"2.00"', [60, 0]),
+        ("UPDATE orders SET content_key = %(content)s WHERE id = %(other)s", ["lookalike"], b"duplicate_", [60, 0]),
+        ("UPDATE lots SET supplier = 'x' WHERE id = %(lot)s", ["accepted"], b'"CREATED"', [60, 0]),
+    ],
+    ids=["recalled", "expires", "sold", "price", "twin", "nothing"],
+)
+async def test_what_changes_while_a_batch_waits_for_its_lots(
+    env: Env, world: World, said: list[str], change: LiteralString, heard: list[str], text: bytes, left: list[int]
+) -> None:
+    """Somebody has the lot that was picked, and changes something before letting go: the order is made of what is."""
+    caller = await world.partner(discount="0")
+    epa = await world.product(price="1.00")
+    first, _ = await world.lot(epa, 100, 300), await world.lot(epa, 100, 400)
+    other = await world.order(caller, a_line(await world.product(available=60)))
+    draft = a_draft(a_line(epa), customer=a_customer(sourceId=f"c{next(_NUMBERS)}"))
+    prepared, _ = await service.prepare_order(env, caller, draft)
+    said.clear()
+    async with env.db.transaction(ALL_TENANTS) as tx:
+        await tx.execute("SELECT FROM lots WHERE id = %(lot)s FOR NO KEY UPDATE", lot=first)
+        making = asyncio.create_task(service.create_order(env, caller, draft))
+        await _until_it_waits(env, tx, making)
+        await tx.execute(change, lot=first, product=epa, content=prepared.content_key, other=other.id)
+
+    created = await making
+
+    assert said == heard
+    assert text in created.body
+    found = await rows(env, "SELECT reserved FROM lots WHERE product_id = %(p)s ORDER BY id", p=epa)
+    assert [row[0] for row in found] == left
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["short", "careful"])
+@pytest.mark.parametrize("made", [True, False], ids=["made", "not made"])
+async def test_one_content_at_two_processes_at_once(
+    env: Env, world: World, said: list[str], monkeypatch: pytest.MonkeyPatch, *, made: bool, plain: bool
+) -> None:
+    """While another process makes the same of another lot, a repeat waits until it is known what became of it."""
+    caller = await world.partner()
+    epa = await world.product(available=1_000)
+    other = await world.order(caller, a_line(await world.product(available=60)))
+    draft = a_draft(a_line(epa), customer=a_customer(sourceId=f"c{next(_NUMBERS)}"))
+    prepared, _ = await service.prepare_order(env, caller, draft)
+    if not plain:
+        monkeypatch.setattr(intake_of(env), "_is_plain", MagicMock(return_value=False))
+    said.clear()
+    async with env.db.transaction(ALL_TENANTS) as tx:
+        await tx.one("SELECT pg_advisory_xact_lock(%(content)s)", content=prepared.content_key)
+        making = asyncio.create_task(service.create_order(env, caller, draft, on_duplicate="reject"))
+        await _until_it_waits(env, tx, making)
+        if made:
+            twin = {"content": prepared.content_key, "other": other.id}
+            await tx.execute("UPDATE orders SET content_key = %(content)s WHERE id = %(other)s", **twin)
+
+    (outcome,) = await asyncio.gather(making, return_exceptions=True)
+
+    assert said == (["content"] if plain else [])
+    assert isinstance(outcome, DuplicateOrder if made else Created)
+    assert await reserved(env, epa) == (0 if made else 60)
+
+
+async def _until_it_waits(env: Env, tx: Tx, making: "asyncio.Task[Created]") -> None:
+    """Return when somebody waits for *tx*; what did not wait is found out from what it made."""
+    pid = await tx.one("SELECT pg_backend_pid() AS pid")
+    waiting = "SELECT FROM pg_stat_activity WHERE %(pid)s = ANY (pg_blocking_pids(pid))"
+    while not making.done() and await rows(env, waiting, **pid) == []:
+        await asyncio.sleep(0.01)

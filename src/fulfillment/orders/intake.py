@@ -286,8 +286,10 @@ class Intake:
         claims = sorted({asked.claim.identity for asked in batch if asked.claim})
         products = sorted({demand.product_id for asked in batch for demand in asked.prepared.demands})
         since = min(asked.prepared.created_at for asked in batch) - timedelta(days=LOOKALIKE_DAYS)
+        contents = [asked.prepared.content_key for asked in batch]
+        await intake_queries.lock_contents(tx, contents)
         lots = await inventory.lock_lots(tx, products)
-        seen = await intake_queries.look(tx, claims, [asked.prepared.content_key for asked in batch], since)
+        seen = await intake_queries.look(tx, claims, contents, since)
         now = (seen.versions["catalog"], seen.versions["partners"], seen.versions["shipping"])
         if any(asked.versions != now for asked in batch):
             raise Stale

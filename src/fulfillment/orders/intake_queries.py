@@ -24,8 +24,11 @@ _VERSION: Final = 1
 _KEY: Final = 2
 _LOOKALIKE: Final = 3
 
-# Sent after the lots are locked: what is read after the wait for their locks is as true as they are. A twin that
-# another process is creating at this moment, with the same key or content, holds the same lots.
+# Sent before the lots are locked: who makes the same content at this moment, in one go or step by step, may take other
+# lots, and would be met nowhere. In the order of the keys, so that no two wait for each other.
+LOCK_CONTENTS: Final = "SELECT pg_advisory_xact_lock(content_key) FROM unnest(%s::bigint[]) AS content_key"
+
+# Sent after the lots are locked: what is read after the wait for all these locks is as true as they are.
 LOOK: Final = """
 SELECT 1, name, NULL::text, NULL::text, version, NULL::timestamptz, NULL::bytea, NULL::bytea FROM cache_versions
 UNION ALL
@@ -86,11 +89,12 @@ SELECT count(*) FROM kept
 """
 
 
-# The function is in migrations/20261123000009; it answers what stood in the way, or "accepted".
-ACCEPT: Final = "SELECT accept_orders(" + ", ".join(("%s",) * 29) + ")"
+# The function is in migrations/20261123000012; it answers, or raises, what stood in the way, or answers "accepted".
+ACCEPT: Final = "SELECT accept_batch(" + ", ".join(("%s",) * 29) + ")"
 ACCEPTED: Final = "accepted"
 STALE: Final = "stale"
 LOOKALIKE: Final = "lookalike"
+TAKEN: Final = "taken"  # others, or these orders together, want more of a lot than it has
 REFUSED: Final = "refused"
 
 
@@ -159,6 +163,8 @@ async def accept(
     )
     try:
         return (await db.run(ACCEPT, params))[0][0]
+    except psycopg.errors.RaiseException as error:
+        return error.diag.message_primary or REFUSED
     except psycopg.errors.IntegrityError:
         return REFUSED
 
@@ -172,6 +178,11 @@ _PLAIN_COLUMNS: Final[Sequence[Callable[[Any], arrays.Array]]] = (
     *(arrays.texts, arrays.jsons, arrays.texts, arrays.booleans),
     *(arrays.texts, arrays.texts, arrays.bytes_, arrays.bytes_),
 )
+
+
+async def lock_contents(tx: Tx, content_keys: Iterable[int]) -> None:
+    """Wait until nobody else is making an order of one of these contents, and keep others from it until the end."""
+    await tx.tuples(LOCK_CONTENTS, (arrays.bigints(sorted(set(content_keys))),))
 
 
 async def look(tx: Tx, claims: Sequence[Identity], content_keys: Sequence[int], since: datetime) -> Seen:
