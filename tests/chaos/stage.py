@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Collection, Coroutine, Generator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -446,12 +447,16 @@ def staged(stage: Stage) -> Generator[Stage]:
     try:
         yield stage
     except BaseException:
-        lines = [line for line in stage.server.log().splitlines() if '"request.served"' not in line]
-        sys.stderr.write("\n".join(lines[-50:]) + "\n")
+        _tell_what_was_logged(stage.server.folder / "serve.log")
         raise
     finally:
         stage.stop()
         shutil.rmtree(stage.folder if stage.clean else stage.data_dir, ignore_errors=True)
+
+
+def _tell_what_was_logged(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError), path.open(errors="replace") as log:  # that of two hours is large
+        sys.stderr.writelines(deque((line for line in log if '"request.served"' not in line), maxlen=50))
 
 
 def token_of(url: str, client_id: str, secret: str) -> str:
