@@ -232,7 +232,7 @@ async def test_what_changes_while_a_batch_waits_for_its_lots(
     async with env.db.transaction(ALL_TENANTS) as tx:
         await tx.execute("SELECT FROM lots WHERE id = %(lot)s FOR NO KEY UPDATE", lot=first)
         making = asyncio.create_task(service.create_order(env, caller, draft))
-        await _until_it_waits(env, tx, making)
+        await _until_it_waits(tx, making)
         await tx.execute(change, lot=first, product=epa, content=prepared.content_key, other=other.id)
 
     created = await making
@@ -260,7 +260,7 @@ async def test_one_content_at_two_processes_at_once(
     async with env.db.transaction(ALL_TENANTS) as tx:
         await tx.one("SELECT pg_advisory_xact_lock(%(content)s)", content=prepared.content_key)
         making = asyncio.create_task(service.create_order(env, caller, draft, on_duplicate="reject"))
-        await _until_it_waits(env, tx, making)
+        await _until_it_waits(tx, making)
         if made:
             twin = {"content": prepared.content_key, "other": other.id}
             await tx.execute("UPDATE orders SET content_key = %(content)s WHERE id = %(other)s", **twin)
@@ -272,9 +272,8 @@ async def test_one_content_at_two_processes_at_once(
     assert await reserved(env, epa) == (0 if made else 60)
 
 
-async def _until_it_waits(env: Env, tx: Tx, making: "asyncio.Task[Created]") -> None:
+async def _until_it_waits(tx: Tx, making: "asyncio.Task[Created]") -> None:
     """Return when somebody waits for *tx*; what did not wait is found out from what it made."""
-    pid = await tx.one("SELECT pg_backend_pid() AS pid")
-    waiting = "SELECT FROM pg_stat_activity WHERE %(pid)s = ANY (pg_blocking_pids(pid))"
-    while not making.done() and await rows(env, waiting, **pid) == []:
+    waiting = "SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+    while not making.done() and await tx.tuples(waiting, ()) == []:
         await asyncio.sleep(0.01)
