@@ -74,6 +74,9 @@ def pooler(database: EmbeddedPostgres) -> Generator[str]:
         dsn = f"postgresql://fulfillment@/fulfillment?host={folder}&port={_PORT}"
         _wait(process, folder)
         yield dsn
+        if process.poll() is not None:
+            log = (folder / "log.txt").read_text()
+            raise PoolerMissing(f"pgbouncer ended by itself, {process.returncode}:\n{log[-2000:]}")
     finally:
         process.terminate()
         process.wait(10)

@@ -80,6 +80,7 @@ def play(seed: int, seconds: float = SECONDS) -> list[Verdict]:
             verdicts.descriptors(samples),
             verdicts.purged(tables, retention, retention / 2),
             verdicts.latency(said.intervals, seconds),
+            verdicts.disk_waits(samples),
             verdicts.answers(said.intervals, said.ended, said.calibrated),
             verdicts.hooks(said.intervals, said.ended),
             *ending.verdicts(stage, stage.folder),

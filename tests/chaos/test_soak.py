@@ -213,3 +213,11 @@ def test_early_delivery_with_a_wrong_secret() -> None:
     listening.rotated("/p", "new")
 
     assert listening.heard.wrong == 1
+
+
+def test_a_slow_disk_is_said() -> None:
+    """When the disk alone was slow is named, and is nobody's fault."""
+    samples = [Sample(float(at), {}, {}, 40, 250.0 if at == 30 else 0.2) for at in range(0, 100, 10)]
+    said = verdicts.disk_waits(samples)
+    assert said.checked == "p50 0.2 ms, at most 250 ms; over 100 ms at: 30 s"
+    assert not said.violations

@@ -31,6 +31,7 @@ class Sample:
     megabytes: dict[str, float]  # resident, by process; of the database's sessions the mean
     descriptors: dict[str, int]
     sessions: int  # of the database
+    sync_ms: float = 0.0  # that the disk took for a page of its own: whether a slow commit is ours or the machine's
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Watcher:
             | {SESSION: sum(map(_private_megabytes, backends)) / len(backends)},
             {name: len(os.listdir(f"/proc/{pid}/fd")) for name, pid in processes.items()},
             len(backends),
+            self._sync_ms(),
         )
 
     def count(self) -> Tables:
@@ -97,6 +99,13 @@ class Watcher:
         whole = self._connection.execute(_WHOLE).fetchone()
         assert whole is not None
         return Tables(time.monotonic() - self._began, kept, float(whole[0]))
+
+    def _sync_ms(self) -> float:
+        with (self._stage.data_dir / "sync-probe").open("wb", buffering=0) as probe:
+            probe.write(bytes(8192))
+            began = time.monotonic()
+            os.fdatasync(probe.fileno())
+            return 1000 * (time.monotonic() - began)
 
     def _processes(self) -> dict[str, int]:
         server = self._stage.server

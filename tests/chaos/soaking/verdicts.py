@@ -19,6 +19,7 @@ _WINDOW_SECONDS: Final = 600.0
 _MOST_SLOWER: Final = 1.1  # times, from window to window
 _SHORT_SLOWER: Final = 2.0  # the same where the windows are seconds, on a machine that has other things to do
 _SHORT_MS: Final = 40.0  # a p99 below it is the machine's noise in a short run
+_SLOW_SYNC_MS: Final = 100.0
 _SLACK_SECONDS: Final = 15.0
 _MOST_BEHIND_SECONDS: Final = 5.0  # of the load: deliveries that have not come
 
@@ -139,6 +140,14 @@ def latency(intervals: Sequence[Interval], seconds: float) -> Verdict:
         f"p99 of an interval {min(minutes):.1f} to {max(minutes):.1f} ms"
     )
     return Verdict("S-42 latency", f"p99 <= {limit:.1f} ms at the end", checked, wrong)
+
+
+def disk_waits(samples: Sequence[Sample]) -> Verdict:
+    """Say how long the disk took to sync one page of nobody's; nothing is wrong with it, it explains what may be."""
+    taken = sorted(sample.sync_ms for sample in samples)
+    slow = [f"{sample.at:.0f} s" for sample in samples if sample.sync_ms > _SLOW_SYNC_MS]
+    checked = f"p50 {taken[len(taken) // 2]:.1f} ms, at most {taken[-1]:.0f} ms; over {_SLOW_SYNC_MS:.0f} ms at: "
+    return Verdict("S-42 syncs", "what the disk takes alone (shown)", checked + (", ".join(slow[:20]) or "no time"), [])
 
 
 def answers(intervals: Sequence[Interval], ended: Mapping[str, Any], calibrated: Mapping[str, float]) -> Verdict:
