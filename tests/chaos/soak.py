@@ -31,7 +31,7 @@ _MOST_ORDERS: Final = 300.0  # a second
 _PARTNERS: Final = 4
 _PRODUCTS: Final = tuple(range(88_700_000_000, 88_700_000_020))
 _PILLS: Final = 1_000_000_000  # of each
-_CALIBRATION_SECONDS: Final = 8.0
+_CALIBRATION_SECONDS: Final = 8.0  # at least; a minute for two hours, in which jobs and checkpoints have their share
 _TOKEN_SECONDS: Final = 60  # the least that can be set
 _ROTATION_SECONDS: Final = 180.0
 _RETENTION_SECONDS: Final = 120.0  # short, so that the first ten minutes hold as many rows as the last
@@ -114,7 +114,7 @@ def _driving(stage: Stage, seconds: float, said: Said) -> Generator["subprocess.
         ],
         products=list(_PRODUCTS),
         seconds=seconds,
-        calibration_seconds=_CALIBRATION_SECONDS,
+        calibration_seconds=max(_CALIBRATION_SECONDS, seconds / 120),
         share=_SHARE,
         most_orders=_MOST_ORDERS,
         rotation_seconds=min(_ROTATION_SECONDS, seconds / 6),

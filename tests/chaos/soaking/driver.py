@@ -84,8 +84,11 @@ class Driver:
 
     async def _calibrate(self) -> float:
         await self._pace.as_fast_as_answered(_SETTLE_SECONDS)
-        capacity = await self._pace.as_fast_as_answered(self._plan.calibration_seconds)
+        began = time.monotonic()
+        answered = await self._pace.as_fast_as_answered(self._plan.calibration_seconds)
         await self._drained()  # what the calibration has left must not be carried by the load
+        # What is delivered only once the requests have ended was not within the capacity.
+        capacity = answered * self._plan.calibration_seconds / (time.monotonic() - began)
         rate = min(capacity * self._plan.share, self._plan.most_orders / CREATES)
         self._mix.counts = Counts()
         self._say("calibrated", {"capacity": capacity, "rate": rate})
